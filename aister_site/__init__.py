@@ -1,0 +1,1 @@
+"""The site: settings, URL and ASGI roots, the server."""

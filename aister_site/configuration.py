@@ -1,0 +1,80 @@
+"""Every setting an operator can make, in one table: name, default, type, what it is for.
+
+Settings come from environment variables. docs/operations.md shows this table, and a test holds it to that. Read once, when Django's
+settings are imported; a value that can't be used raises `ConfigurationError` with one line that says what to do.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class ConfigurationError(Exception):
+    """A setting can't be used; the message is one line that says what to do."""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One row of the table. `default` is written as it would be in the environment."""
+
+    name: str
+    type: Any
+    default: str
+    help: str
+
+
+SETTINGS = (
+    Setting("HOST", str, "127.0.0.1", "Address to listen on; 0.0.0.0 for every network this machine is on."),
+    Setting("PORT", Port, "8000", "Port to listen on; 0 takes a free one."),
+    Setting("AISTER_HOME", str, "var", "Directory for the database, secrets and downloaded models."),
+    Setting("AISTER_URL", str, "", "The address people use, such as https://models.example.com, when Aister stands behind a proxy."),
+    Setting("AISTER_CHAT_MODEL", str, "", "Chat model to use instead of the bundled one: a directory or a hub id."),
+    Setting("AISTER_TRANSLATION_MODEL", str, "", "Translation model to use instead of the bundled one: a directory or a hub id."),
+    Setting("AISTER_TRUSTED_PROXIES", Annotated[int, Meta(ge=0)], "0", "How many proxies in front may set X-Forwarded-For, counted from the right."),
+    Setting("AISTER_MEMORY_MB", Count, "8192", "Memory budget for loaded models and their KV caches, in megabytes."),
+    Setting("AISTER_THREADS", Annotated[int, Meta(ge=0)], "0", "CPU threads of each model; 0 means one less than there are cores, at least one."),
+    Setting("AISTER_BATCH", Count, "32", "Most requests a chat model answers at the same time."),
+    Setting("AISTER_QUEUE", Count, "512", "Most requests waiting for one model; more are refused as overloaded."),
+    Setting("AISTER_SESSIONS", Count, "4096", "Most open WebSocket sessions of this process."),
+    Setting("AISTER_LOG_LEVEL", str, "INFO", "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."),
+    Setting("DATABASE_URL", str, "", "Database, such as postgres://user:password@host/name; SQLite in AISTER_HOME when empty."),
+    Setting("REDIS_URL", str, "", "Redis that tells other processes at once when a key is revoked; not needed for one process."),
+)  # fmt: skip
+
+
+class Configuration:
+    """The settings' values, by attribute: `configuration.PORT`."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        for setting in SETTINGS:
+            setattr(self, setting.name, read(setting, environment))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no setting {name}; see SETTINGS in aister_site/configuration.py")
+
+    @property
+    def home(self) -> Path:
+        """AISTER_HOME as an absolute path; a relative one starts at the repository's root."""
+        return ROOT / Path(self.AISTER_HOME).expanduser()
+
+
+def read(setting: Setting, environment: Mapping[str, str]) -> Any:
+    """Return the value of one setting, converted to its type; raise ConfigurationError when it does not fit."""
+    text = environment.get(setting.name, "").strip() or setting.default
+    try:
+        return msgspec.convert(text, setting.type, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{setting.name}={text!r} can't be used: {error}. {setting.help}") from None
+
+
+def from_environment() -> Configuration:
+    """Read every setting from the process's environment."""
+    return Configuration(os.environ)

@@ -1,0 +1,1 @@
+"""Headers of the whole site, and CORS for the API."""

@@ -1,0 +1,116 @@
+"""Django's settings. What an operator may set stands in configuration.py; everything here follows from that."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+
+from aister_site import home
+from aister_site.configuration import ROOT, from_environment
+
+CONFIGURATION = from_environment()
+HOME = home.prepare(CONFIGURATION.home)
+
+SECRET_KEY = home.secret(HOME, "secret_key")
+DEBUG = False
+PUBLIC_URL = urlsplit(CONFIGURATION.AISTER_URL)
+IS_PUBLIC = bool(PUBLIC_URL.hostname)
+ALLOWED_HOSTS = [PUBLIC_URL.hostname, "localhost", "127.0.0.1", "[::1]"] if IS_PUBLIC else ["*"]
+CSRF_TRUSTED_ORIGINS = [f"{PUBLIC_URL.scheme}://{PUBLIC_URL.netloc}"] if IS_PUBLIC else []
+SECURE_COOKIES = PUBLIC_URL.scheme == "https"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_COOKIES else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "accounts",
+    "inference",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "aister_site.middleware.ApiHeadersMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "aister_site.urls"
+ASGI_APPLICATION = "aister_site.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def database() -> dict[str, Any]:
+    """The one database: DATABASE_URL, or SQLite in AISTER_HOME set up for one writer and many readers."""
+    if CONFIGURATION.DATABASE_URL:
+        configured: dict[str, Any] = dict(dj_database_url.parse(CONFIGURATION.DATABASE_URL))
+        if configured["ENGINE"].endswith("postgresql"):
+            configured.setdefault("OPTIONS", {})["pool"] = True
+        return configured
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": HOME / "aister.sqlite3",
+        "TEST": {"NAME": HOME / "test.sqlite3"},
+        "OPTIONS": {
+            # A transaction that reads, then writes, fails at once when another wrote meanwhile, whatever the timeout: take the lock first.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 5,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # serves the apps' own files: no collectstatic step
+WHITENOISE_AUTOREFRESH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": CONFIGURATION.AISTER_LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "daphne": {"level": "WARNING"},
+    },
+}

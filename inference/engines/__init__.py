@@ -1,0 +1,1 @@
+"""What runs a model: decoder (chat), seq2seq (translation). One engine belongs to one loaded model and one thread."""

@@ -1,0 +1,1 @@
+"""What each task does before and after the engine: chat, translation."""
