@@ -14,7 +14,9 @@ def prepare(home: Path) -> Path:
     except OSError as error:
         raise unusable(home, error) from None
     if not os.access(home, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"AISTER_HOME {home} can't be written. Set AISTER_HOME to a directory of yours, or change its owner.")
+        raise ConfigurationError(
+            f"AISTER_HOME {home} can't be written. Set AISTER_HOME to a directory of yours, or change its owner."
+        )
     return home
 
 
@@ -30,7 +32,7 @@ def secret(home: Path, name: str) -> str:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write `text` to `path` with mode 0600, whole or not at all: another process starting now sees one or the other."""
+    """Write `text` to `path` with mode 0600, whole or not at all, whoever reads it meanwhile."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -40,4 +42,6 @@ def write_secret(path: Path, text: str) -> None:
 
 def unusable(home: Path, error: OSError) -> ConfigurationError:
     """The error that names the home and the operating system's reason."""
-    return ConfigurationError(f"AISTER_HOME {home} can't be used: {error.strerror}. Free some space or set AISTER_HOME elsewhere.")
+    return ConfigurationError(
+        f"AISTER_HOME {home} can't be used: {error.strerror}. Free some space or set AISTER_HOME elsewhere."
+    )

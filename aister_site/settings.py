@@ -79,7 +79,8 @@ def database() -> dict[str, Any]:
         "NAME": HOME / "aister.sqlite3",
         "TEST": {"NAME": HOME / "test.sqlite3"},
         "OPTIONS": {
-            # A transaction that reads, then writes, fails at once when another wrote meanwhile, whatever the timeout: take the lock first.
+            # A transaction that reads, then writes, fails at once when another wrote meanwhile, whatever the timeout:
+            # take the lock first.
             "transaction_mode": "IMMEDIATE",
             "timeout": 5,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",

@@ -75,7 +75,9 @@ class AisterError(Exception):
     `param` names the field at fault, `retry_after_s` says when to come back. Raises KeyError for a code the table lacks.
     """
 
-    def __init__(self, code: str, message: str = "", *, param: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, code: str, message: str = "", *, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         self.row = CODES[code]
         self.message = message or self.row.message
         self.param = param

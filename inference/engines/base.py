@@ -1,8 +1,8 @@
 """What every engine offers its scheduler, and what travels between them. No torch here.
 
-An engine is driven by one thread, its scheduler's: `has_room_for`, `admit`, `step` and `abandon` are called there and nowhere else.
-`check` and the tokenising methods of the engines may be called from any thread. A request's `is_cancelled` may be set from any thread;
-the engine sees it at its next step.
+An engine is driven by one thread, its scheduler's: `has_room_for`, `admit`, `step` and `abandon` are called there and
+nowhere else. `check` and the tokenising methods of the engines may be called from any thread. A request's
+`is_cancelled` may be set from any thread; the engine sees it at its next step.
 """
 
 from dataclasses import dataclass, field
@@ -86,7 +86,8 @@ class Engine(Protocol[R]):
     def step(self) -> list[Output]:
         """Run one step of all that has joined and return what came of it.
 
-        A request at fault fails alone. An exception means that the whole batch is lost: the scheduler then calls `abandon`.
+        A request at fault fails alone. An exception means that the whole batch is lost: the scheduler then calls
+        `abandon`.
         """
 
     def abandon(self) -> list[R]:
