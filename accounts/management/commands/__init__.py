@@ -1,0 +1,1 @@
+"""`manage.py keys` and `manage.py signin`."""
