@@ -4,13 +4,21 @@
 import os
 import sys
 
+from aister_site.configuration import ConfigurationError
+from inference.catalog import CatalogError
+
 
 def main() -> None:
-    """Run one management command."""
+    """Run one management command; what the operator can mend ends it with one line instead of a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aister_site.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (ConfigurationError, CatalogError) as error:
+        sys.exit(f"aister: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

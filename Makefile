@@ -1,0 +1,44 @@
+# make serve: run Aister on this machine. make test: every check and test. make check: linters and types only.
+# Needs Python 3.11 or newer and a package registry; everything else goes into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# PYTHON names the Python that makes .venv; without it, the first of these that is new enough.
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
+
+.PHONY: serve test check
+.SILENT:
+
+serve: $(VENV)/.serve
+	exec $(BIN)/python manage.py serve
+
+test: $(VENV)/.test
+	scripts/system_packages; status=0; $(MAKE) --no-print-directory check || status=$$?; \
+	$(BIN)/python -m pytest -rs || status=$$?; exit $$status
+
+check: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The stamps are as old as the last install: pip runs again only when the requirements have changed since.
+$(VENV)/.serve: requirements.txt | $(BIN)/python
+	echo "Installing requirements.txt into $(VENV): a minute or two, the first time."
+	$(PIP) install -r requirements.txt
+	touch $@
+
+$(VENV)/.test: requirements-dev.txt requirements.txt | $(BIN)/python
+	echo "Installing requirements-dev.txt into $(VENV): a minute or two, the first time."
+	$(PIP) install -r requirements-dev.txt
+	touch $@ $(VENV)/.serve
+
+$(BIN)/python:
+	for python in $(PYTHONS); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Aister needs Python 3.11 or newer, and $(PYTHONS) is not. Install it, or: make serve PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; \
+	fi; \
+	"$$python" -m venv $(VENV) || { rm -rf $(VENV); echo "Could not make $(VENV). On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }

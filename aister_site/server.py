@@ -1,0 +1,110 @@
+"""The server: Daphne, listening on one address, stopping without cutting anyone off.
+
+Everything here runs on the event loop, in the main thread.
+"""
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import daphne.server  # installs the asyncio reactor: before anything else of Twisted
+from twisted.internet import defer, reactor
+
+from aister_site.configuration import ConfigurationError
+
+
+def check_address(host: str, port: int) -> str:
+    """Return the IP address of `host`; raise ConfigurationError when this machine can't listen there."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # elsewhere this option lets two programs share a port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise not_listening(host, port, error) from None
+    return str(address[0])
+
+
+def not_listening(host: str, port: int, error: OSError) -> ConfigurationError:
+    """The error that says why nothing can listen there, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return ConfigurationError(
+            f"Port {port} is in use. Stop what uses it, or set PORT to another, such as {port + 1}."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ConfigurationError(f"Port {port} is not for everyone to use. Set PORT to one above 1023.")
+    return ConfigurationError(f"HOST={host} is no address of this machine: {error.strerror}. Try HOST=127.0.0.1.")
+
+
+class Server(daphne.server.Server):
+    """One listening Daphne. `on_ready` is called with the port, `on_stop` awaited before the last sessions are cut."""
+
+    def __init__(
+        self,
+        application: Any,
+        address: str,
+        port: int,
+        *,
+        on_ready: Callable[[int], None],
+        on_stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        escaped = address.replace(":", r"\:")
+        super().__init__(
+            application,
+            endpoints=[f"tcp:port={port}:interface={escaped}"],
+            signal_handlers=False,
+            ready_callable=lambda: on_ready(self.listening_addresses[0][1]),
+            server_name="",
+        )
+        self.on_stop = on_stop
+        self.ports: list[Any] = []
+        self.fault: str | None = None
+
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or `stop`; raise ConfigurationError when it could not listen or was failed."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.signalled)
+        super().run()
+        if self.fault:
+            raise ConfigurationError(self.fault)
+
+    def signalled(self, number: int, _frame: object) -> None:
+        """Begin to stop; a second signal ends the process at once."""
+        signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(self.stop)
+
+    def fail(self, fault: str) -> None:
+        """Stop, and let `run` raise `fault`. Any thread."""
+        self.fault = fault
+        reactor.callFromThread(self.stop)
+
+    def listen_success(self, port: Any) -> None:
+        """Keep the port, to stop listening later."""
+        super().listen_success(port)
+        self.ports.append(port)
+
+    def listen_error(self, failure: Any) -> None:
+        """Someone took the port after it was checked."""
+        self.fault = f"Could not listen: {failure.getErrorMessage()}"
+        self.stop()
+
+    def kill_all_applications(self) -> Any:
+        """Return the Deferred that Twisted waits for before it ends. Daphne's own raises KeyError on half a request."""
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self.drain()))
+
+    async def drain(self) -> None:
+        """Stop listening, let `on_stop` end what is open, cancel what is left."""
+        for port in self.ports:
+            port.stopListening()
+        await self.on_stop()
+        running = [details.get("application_instance") for details in self.connections.values()]
+        left = [task for task in running if task is not None and not task.done()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -1,0 +1,106 @@
+"""What `manage.py serve` does before the first request: the database, the first key, the models. Main thread.
+
+Anything that the operator can mend raises ConfigurationError, with one line that says what to do.
+"""
+
+import gc
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from accounts import first_run, sign_in
+from aister_site import home
+from aister_site.configuration import ConfigurationError
+from inference.errors import AisterError
+from inference.manager import ModelManager
+
+KEY_FILE = "first_key"
+
+Say = Callable[[str], None]
+
+
+def migrate(say: Say) -> None:
+    """Bring the database up to date. A look at what is missing takes 0.1 s, the command 0.5 s."""
+    try:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            say("Preparing the database ...")
+            call_command("migrate", verbosity=0, interactive=False)
+    except DatabaseError as error:
+        raise unusable_database(error) from None
+
+
+def unusable_database(error: DatabaseError) -> ConfigurationError:
+    """The error that says which database, why, and what to do."""
+    reason = str(error).strip().splitlines()[0]
+    if connection.vendor == "sqlite":
+        what = "Free some space, or set AISTER_HOME to a directory of yours."
+        return ConfigurationError(f"The database in {settings.HOME} can't be used: {reason}. {what}")
+    return ConfigurationError(f"The database can't be used: {reason}. Check DATABASE_URL, and that its server runs.")
+
+
+def first_key(*, is_terminal: bool) -> str | None:
+    """Make what a new database needs and return the text of the first key, if it was made now.
+
+    Where nobody watches, output ends up in logs: then the key goes to a file, and None is returned.
+    """
+    try:
+        key = first_run.prepare()
+    except DatabaseError as error:
+        raise unusable_database(error) from None
+    if key is None or is_terminal:
+        return key
+    try:
+        home.write_secret(settings.HOME / KEY_FILE, key)
+    except OSError as error:
+        raise home.unusable(settings.HOME, error) from None
+    return None
+
+
+def sign_in_link(url: str) -> str | None:
+    """Return a fresh sign-in link for the administrator, None when there is none."""
+    user = first_run.administrator()
+    return sign_in.link(url, sign_in.issue(user)) if user else None
+
+
+def public_url(port: int) -> str:
+    """Return the address that people open: AISTER_URL, or this machine's."""
+    configuration = settings.CONFIGURATION
+    if configuration.AISTER_URL:
+        return str(configuration.AISTER_URL).rstrip("/")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(configuration.HOST, configuration.HOST)
+    return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{port}"
+
+
+def warm(manager: ModelManager, on_done: Callable[[list[str]], None], on_fault: Callable[[str], None]) -> None:
+    """Begin to load the default models, in threads; one of the two is called at the end, on any thread.
+
+    Garbage collection is off meanwhile: importing torch and transformers makes 2,400 modules' worth of objects that
+    stay, and looking through them again and again took a fifth of the time. Frozen, they cost no pause later either.
+    """
+    models = [entry.id for entry in manager.catalog if entry.is_default]
+    lock, left = threading.Lock(), set(models)
+
+    def loaded(model_id: str, future: "Future[Any]") -> None:
+        fault = future.exception()
+        with lock:
+            left.discard(model_id)
+            is_last = not left
+        if fault is not None:
+            reason = fault.message if isinstance(fault, AisterError) else "The log says why."
+            on_fault(f"Model {model_id} can't be used. {reason}")
+        elif is_last:
+            gc.freeze()
+            gc.enable()
+            on_done(models)
+
+    if models:
+        gc.disable()
+    for model_id, future in zip(models, manager.preload(models), strict=True):
+        future.add_done_callback(lambda future, model_id=model_id: loaded(model_id, future))
