@@ -7,7 +7,7 @@ settings are imported; a value that can't be used raises `ConfigurationError` wi
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
+WebAddress = Annotated[str, Meta(pattern="^(https?://[^/]+/?)?$")]
+DatabaseAddress = Annotated[str, Meta(pattern="^(postgres(ql)?://.+)?$")]
+RedisAddress = Annotated[str, Meta(pattern="^(rediss?://.+)?$")]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class ConfigurationError(Exception):
@@ -35,7 +39,7 @@ SETTINGS = (
     Setting("HOST", str, "127.0.0.1", "Address to listen on; 0.0.0.0 for every network this machine is on."),
     Setting("PORT", Port, "8000", "Port to listen on; 0 takes a free one."),
     Setting("AISTER_HOME", str, "var", "Directory for the database, secrets and downloaded models."),
-    Setting("AISTER_URL", str, "", "The address people use, such as https://models.example.com, when Aister stands behind a proxy."),
+    Setting("AISTER_URL", WebAddress, "", "The address people use, such as https://models.example.com, when Aister stands behind a proxy."),
     Setting("AISTER_CHAT_MODEL", str, "", "Chat model to use instead of the bundled one: a directory or a hub id."),
     Setting("AISTER_TRANSLATION_MODEL", str, "", "Translation model to use instead of the bundled one: a directory or a hub id."),
     Setting("AISTER_TRUSTED_PROXIES", Annotated[int, Meta(ge=0)], "0", "How many proxies in front may set X-Forwarded-For, counted from the right."),
@@ -44,9 +48,9 @@ SETTINGS = (
     Setting("AISTER_BATCH", Count, "32", "Most requests a chat model answers at the same time."),
     Setting("AISTER_QUEUE", Count, "512", "Most requests waiting for one model; more are refused as overloaded."),
     Setting("AISTER_SESSIONS", Count, "4096", "Most open WebSocket sessions of this process."),
-    Setting("AISTER_LOG_LEVEL", str, "INFO", "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."),
-    Setting("DATABASE_URL", str, "", "Database, such as postgres://user:password@host/name; SQLite in AISTER_HOME when empty."),
-    Setting("REDIS_URL", str, "", "Redis that tells other processes at once when a key is revoked; not needed for one process."),
+    Setting("AISTER_LOG_LEVEL", LogLevel, "INFO", "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."),
+    Setting("DATABASE_URL", DatabaseAddress, "", "Database, such as postgres://user:password@host/name; SQLite in AISTER_HOME when empty."),
+    Setting("REDIS_URL", RedisAddress, "", "Redis that tells other processes at once when a key is revoked; not needed for one process."),
 )  # fmt: skip
 
 
@@ -67,12 +71,15 @@ class Configuration:
 
 
 def read(setting: Setting, environment: Mapping[str, str]) -> Any:
-    """Return the value of one setting, converted to its type; raise ConfigurationError when it does not fit."""
+    """Return the value of one setting, converted to its type; raise ConfigurationError when it does not fit.
+
+    The error leaves the value out: an address may hold a password, and errors end up in logs.
+    """
     text = environment.get(setting.name, "").strip() or setting.default
     try:
         return msgspec.convert(text, setting.type, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{setting.name}={text!r} can't be used: {error}. {setting.help}") from None
+        raise ConfigurationError(f"{setting.name} can't be used: {error}. {setting.help}") from None
 
 
 def from_environment() -> Configuration:
