@@ -8,3 +8,5 @@ import tempfile
 HOME = tempfile.mkdtemp(prefix="aister-tests-")
 os.environ["AISTER_HOME"] = HOME
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+pytest_plugins = ["tests.live"]

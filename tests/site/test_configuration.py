@@ -1,0 +1,51 @@
+"""aister_site/configuration.py: what an operator may set."""
+
+from pathlib import Path
+
+import pytest
+
+from aister_site.configuration import ROOT, SETTINGS, Configuration, ConfigurationError
+
+
+def test_every_default_fits_its_own_type() -> None:
+    configuration = Configuration({})
+    assert {setting.name: str(getattr(configuration, setting.name)) for setting in SETTINGS} == {
+        setting.name: setting.default for setting in SETTINGS
+    }
+
+
+def test_values_are_converted_and_empty_ones_are_defaults() -> None:
+    configuration = Configuration({"PORT": " 9000 ", "HOST": ""})
+    assert (configuration.PORT, configuration.HOST) == (9000, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "65536"),
+        ("AISTER_MEMORY_MB", "0"),
+        ("AISTER_LOG_LEVEL", "loud"),
+        ("AISTER_URL", "models.example.com"),
+        ("AISTER_URL", "https://models.example.com/below"),
+        ("DATABASE_URL", "mysql://user:hunter2@host/name"),
+        ("REDIS_URL", "hunter2@host"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_but_not_shown(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Configuration({name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name} can't be used: ")
+    assert "\n" not in message
+    assert "hunter2" not in message
+
+
+def test_a_setting_that_is_not_in_the_table_is_an_error_that_names_the_table() -> None:
+    with pytest.raises(AttributeError, match="SETTINGS"):
+        _ = Configuration({}).NO_SUCH
+
+
+def test_a_relative_home_starts_at_the_repository() -> None:
+    assert Configuration({}).home == ROOT / "var"
+    assert Configuration({"AISTER_HOME": "/srv/aister"}).home == Path("/srv/aister")
