@@ -5,7 +5,6 @@ import os
 import sys
 
 from aister_site.configuration import ConfigurationError
-from inference.catalog import CatalogError
 
 
 def main() -> None:
@@ -15,7 +14,7 @@ def main() -> None:
 
     try:
         execute_from_command_line(sys.argv)
-    except (ConfigurationError, CatalogError) as error:
+    except ConfigurationError as error:
         sys.exit(f"aister: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

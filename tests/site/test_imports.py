@@ -16,7 +16,8 @@ LAYERS = (
     ("errors", "protocol", "catalog"),
     ("engines",),
     ("scheduling", "manager"),
-    ("tasks", "usage", "models", "apps"),
+    ("tasks", "usage", "models"),
+    ("apps", "callers", "exchange", "http", "outbox", "response", "sessions"),
 )
 WITHOUT_DJANGO = ("errors", "protocol", "catalog", "engines", "scheduling", "manager")
 DJANGO = {"django", "channels", "daphne", "accounts", "aister_site"}

@@ -9,7 +9,10 @@ from django.conf import settings
 from django.core.management import BaseCommand
 
 from aister_site import startup, welcome
-from inference.apps import manager
+from inference.apps import manager, sessions
+from inference.usage import ledger
+
+GRACE_S = 20.0
 
 
 class Command(BaseCommand):
@@ -56,8 +59,10 @@ class Command(BaseCommand):
         self.say(f"Models loaded, {time.monotonic() - self.started_s:.1f} s after the start: {', '.join(models)}.")
 
     async def stopping(self) -> None:
-        """Let what is open end, then let go of the models."""
+        """Let open requests end, write their usage, let go of the models: in this order, for each needs the next."""
         self.say("Stopping ...")
+        await sessions().close(GRACE_S)
+        await asyncio.to_thread(ledger.close)
         await asyncio.to_thread(manager().close)
 
     def say(self, text: str) -> None:
