@@ -1,0 +1,136 @@
+"""The KV caches of all conversations, running and idle, within a budget of bytes.
+
+A running conversation's bytes are reserved for all that it may come to (prompt and answer); an idle one counts what it
+holds, and goes, least recently used first, when a running one needs the room. Touched by the engine's thread only, but
+for `forget`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inference.engines.generation import GenerationRequest
+from inference.engines.kvcache import CacheSize
+from inference.engines.runners import Cache
+
+
+@dataclass(eq=False, slots=True)
+class KeptCache:
+    """A cache and whose it is.
+
+    `prompt_tokens` of its tokens were asked, the rest answered; `reserved_bytes` are 0 while idle.
+    """
+
+    cache: Cache
+    key: str
+    conversation: str | None
+    prompt_tokens: int = 0
+    reserved_bytes: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that count against the budget."""
+        return self.reserved_bytes or self.cache.nbytes
+
+
+class CacheStore:
+    """Keeps conversations' caches between their requests.
+
+    Never gives one key the cache of another: the time saved would tell its text.
+    """
+
+    def __init__(self, size: CacheSize, budget_bytes: int) -> None:
+        self._size, self._budget_bytes = size, budget_bytes
+        self._running: list[KeptCache] = []
+        self._idle: list[KeptCache] = []  # the least recently used first
+        self._closed: deque[str] = deque()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held now. May be read from any thread."""
+        return sum(kept.cache.nbytes for kept in [*self._running, *self._idle])
+
+    @property
+    def has_closed(self) -> bool:
+        """True when caches wait to be dropped."""
+        return bool(self._closed)
+
+    def has_room_for(self, request: GenerationRequest, total_tokens: int) -> bool:
+        """Say whether the request could run beside what is running; a conversation runs one request at a time."""
+        if request.conversation is not None and any(
+            kept.conversation == request.conversation for kept in self._running
+        ):
+            return False
+        return self._reserved_bytes() + self._size.of(total_tokens) <= self._budget_bytes
+
+    def take(self, request: GenerationRequest, total_tokens: int, new_cache: Callable[[], Cache]) -> KeptCache:
+        """Return the request's cache with room reserved, cut to what it shares with all but the prompt's last token."""
+        self.drop_closed()
+        kept = self._find(request) or KeptCache(new_cache(), request.key, request.conversation)
+        if kept in self._idle:
+            self._idle.remove(kept)
+        kept.cache.cut(min(_common_length(kept.cache.tokens, request.prompt), len(request.prompt) - 1))
+        kept.cache.expect(len(request.prompt), at_most=total_tokens)
+        kept.prompt_tokens, kept.reserved_bytes = len(request.prompt), self._size.of(total_tokens)
+        self._running.append(kept)
+        self._evict()
+        return kept
+
+    def keep(self, kept: KeptCache) -> None:
+        """Take a cache back from a request that has ended."""
+        self._running.remove(kept)
+        kept.reserved_bytes = 0
+        self._idle.append(kept)
+
+    def drop(self, kept: KeptCache) -> None:
+        """Let go of a running cache: what it holds may be spoilt."""
+        self._running.remove(kept)
+
+    def forget(self, conversation: str) -> None:
+        """Let go of a conversation's cache at the next step, or once its request has ended.
+
+        May be called from any thread.
+        """
+        self._closed.append(conversation)
+
+    def drop_closed(self) -> None:
+        """Drop the caches of conversations that were forgotten and are not running."""
+        running = {kept.conversation for kept in self._running}
+        for _ in range(len(self._closed)):
+            conversation = self._closed.popleft()
+            if conversation in running:
+                self._closed.append(conversation)
+            else:
+                self._idle = [kept for kept in self._idle if kept.conversation != conversation]
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._running, self._idle = [], []
+        self._closed.clear()
+
+    def _find(self, request: GenerationRequest) -> KeptCache | None:
+        """Return the conversation's own cache; for none, the nameless one of the key that has most of the prompt."""
+        own = [k for k in self._idle if k.key == request.key and k.conversation == request.conversation]
+        if request.conversation is None:
+            own = [k for k in own if _is_extended(k, request.prompt)]
+        return max(own, key=lambda k: _common_length(k.cache.tokens, request.prompt), default=None)
+
+    def _reserved_bytes(self) -> int:
+        return sum(kept.reserved_bytes for kept in self._running)
+
+    def _evict(self) -> None:
+        """Drop idle caches until all is within the budget."""
+        spare = self._budget_bytes - self._reserved_bytes() - sum(kept.nbytes for kept in self._idle)
+        while spare < 0 and self._idle:
+            spare += self._idle.pop(0).nbytes
+
+
+def _is_extended(kept: KeptCache, prompt: Sequence[int]) -> bool:
+    """Say whether the prompt begins with all that was asked of the cache; its answer may be other tokens now."""
+    asked = kept.cache.tokens[: kept.prompt_tokens]
+    return bool(asked) and list(prompt[: len(asked)]) == asked
+
+
+def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return the length of the longest common prefix."""
+    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,0 +1,246 @@
+"""Chat and generation: a decoder model that answers many requests at once, by continuous batching.
+
+A step is one decode pass for all rows that are answering, then at most one chunk of one row's prompt in a pass of its
+own, so that a long prompt does not stall the others. Requests join and leave at every step. The scheduler's thread runs
+all of it; `check`, `text` and `forget` may be used from any thread.
+"""
+
+import logging
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inference.engines.base import Failed, Finished, FinishReason, Output, Progress, Started
+from inference.engines.cache_store import CacheStore
+from inference.engines.chat_text import ChatText
+from inference.engines.generation import GenerationRequest, check_settings
+from inference.engines.kvcache import CacheSize
+from inference.engines.loading import Loaded, LoadingError, load_causal_model
+from inference.engines.rows import Row
+from inference.engines.runners import Runner, choose_runner
+from inference.engines.sampling import choose_tokens
+from inference.errors import AisterError
+
+logger = logging.getLogger(__name__)
+
+CHUNK_TOKENS = 256
+"""Of a prompt, in one pass.
+
+64 read 809 tokens/s, 256 1,621, 512 2,127; more would make the others wait longer for their next token.
+"""
+
+
+class DecoderEngine:
+    """A causal language model, shared by all sessions. See `base.Engine`.
+
+    `path` is "packed" or "single", whether one pass serves all rows or each row has its own; `text` is the tokenizer's
+    side of it.
+    """
+
+    def __init__(
+        self, loaded: Loaded, runner: Runner[Any], size: CacheSize, *, threads: int, max_rows: int, cache_bytes: int
+    ) -> None:
+        fitting_tokens = size.tokens_in(cache_bytes)
+        self.max_context_tokens = (
+            loaded.context_tokens if fitting_tokens is None else min(loaded.context_tokens, fitting_tokens)
+        )
+        if self.max_context_tokens < 2:
+            needed = size.of(1)
+            raise LoadingError(
+                f"A cache of {cache_bytes} bytes can't hold one conversation of this model: give it at least {needed}."
+            )
+        self.text = ChatText(loaded.tokenizer)
+        self.defaults = loaded.defaults
+        self.path = runner.path
+        self.dtype = str(loaded.model.dtype).removeprefix("torch.")
+        self.parameters: int = loaded.model.num_parameters()
+        self._weight_bytes = sum(p.nbytes for p in loaded.model.parameters())
+        self._vocabulary: int = loaded.model.config.get_text_config(decoder=True).vocab_size
+        self._runner, self._stop_ids = runner, loaded.stop_ids
+        self._store = CacheStore(size, cache_bytes)
+        self._threads, self._thread_is_set = threads, False
+        self._max_rows = max_rows
+        self._joining: list[Row] = []
+        self._prefilling: deque[Row] = deque()
+        self._answering: list[Row] = []
+        self._ended: list[GenerationRequest] = []
+
+    @classmethod
+    def load(cls, source: str | Path, *, threads: int, max_rows: int, cache_bytes: int) -> "DecoderEngine":
+        """Load a model from a directory or hub id and check which path suits it. Raises LoadingError."""
+        torch.set_num_threads(threads)
+        loaded = load_causal_model(source)
+        runner, size = choose_runner(loaded.model)
+        engine = cls(loaded, runner, size, threads=threads, max_rows=max_rows, cache_bytes=cache_bytes)
+        logger.info("Loaded %s: %s, %d parameters, %s path.", source, engine.dtype, engine.parameters, engine.path)
+        return engine
+
+    def describe(self) -> dict[str, Any]:
+        """Return what clients are told of how the model runs."""
+        return {
+            "path": self.path,
+            "dtype": self.dtype,
+            "parameters": self.parameters,
+            "context_tokens": self.max_context_tokens,
+        }
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raise AisterError when the request can't be answered: `empty_text`, `text_too_long`, `invalid_field`."""
+        check_settings(request)
+        if not request.prompt:
+            raise AisterError("empty_text")
+        if max(request.prompt) >= self._vocabulary:
+            raise AisterError("invalid_field", "The text holds a token that the model does not have.")
+        if len(request.prompt) >= self.max_context_tokens:
+            known = (
+                f"The text has {len(request.prompt)} tokens, and the model takes fewer than {self.max_context_tokens}."
+            )
+            raise AisterError("text_too_long", f"{known} Shorten it.")
+
+    def has_room_for(self, request: GenerationRequest) -> bool:
+        """Say whether there is a row, and room for all of the request's K and V, beside what is running."""
+        rows = len(self._joining) + len(self._prefilling) + len(self._answering)
+        return rows < self._max_rows and self._store.has_room_for(request, self._total_tokens(request))
+
+    def admit(self, request: GenerationRequest) -> None:
+        """Let the request join, with the cache that its conversation has kept."""
+        total_tokens = self._total_tokens(request)
+        kept = self._store.take(request, total_tokens, self._runner.new_cache)
+        limit_tokens = total_tokens - len(request.prompt)
+        self._joining.append(Row(request, kept, self.text.tokenizer, limit_tokens=limit_tokens))
+
+    def step(self) -> list[Output]:
+        """Run one decode pass and one chunk of prefill."""
+        if not self._thread_is_set:
+            torch.set_num_threads(self._threads)  # it acts on the calling thread, so it can't be done at load
+            self._thread_is_set = True
+        self._ended.clear()
+        outputs = self._welcome() + self._part_with_cancelled()
+        with torch.inference_mode():
+            outputs += self._decode() + self._prefill()
+        self._store.drop_closed()
+        return outputs
+
+    def forget(self, conversation: str) -> None:
+        """Let go of what was kept of a conversation.
+
+        May be called from any thread; acts at the next step or admission.
+        """
+        self._store.forget(conversation)
+
+    def abandon(self) -> list[GenerationRequest]:
+        """Drop all rows with their caches.
+
+        Requests that ended in the step that failed count too: nobody was told that they had.
+        """
+        rows = [*self._joining, *self._prefilling, *self._answering]
+        for row in rows:
+            self._store.drop(row.kept)
+        dropped = [*self._ended, *(row.request for row in rows)]
+        self._joining, self._prefilling, self._answering, self._ended = [], deque(), [], []
+        return dropped
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing has joined and nothing waits to be forgotten."""
+        return not (self._joining or self._prefilling or self._answering or self._store.has_closed)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of weights and caches held. May be read from any thread."""
+        return self._weight_bytes + self._store.nbytes
+
+    def close(self) -> None:
+        """Let go of weights and caches."""
+        self._store.clear()
+        self._weight_bytes = 0
+        del self._runner
+
+    # Schedule
+
+    def _total_tokens(self, request: GenerationRequest) -> int:
+        """Return how long prompt and answer can become."""
+        return min(len(request.prompt) + request.max_tokens, self.max_context_tokens)
+
+    def _welcome(self) -> list[Output]:
+        """Take in what has joined since the last step."""
+        joined, self._joining = self._joining, []
+        self._prefilling.extend(joined)
+        return [(row.request, Started()) for row in joined]
+
+    def _part_with_cancelled(self) -> list[Output]:
+        rows = [row for row in (*self._prefilling, *self._answering) if row.request.is_cancelled]
+        return [output for row in rows for output in self._deliver(row, [row.finished(FinishReason.CANCELLED)])]
+
+    # Run
+
+    def _decode(self) -> list[Output]:
+        """Feed every answering row its last token, in one pass."""
+        rows = list(self._answering)
+        if not rows:
+            return []
+        logits = self._runner.forward([row.kept.cache for row in rows], [[row.last_token] for row in rows])
+        return self._choose(rows, logits)
+
+    def _prefill(self) -> list[Output]:
+        """Feed one chunk to the row whose turn it is; after its last chunk it answers.
+
+        An error here is that row's alone.
+        """
+        if not self._prefilling:
+            return []
+        row = self._prefilling[0]
+        limit_tokens = CHUNK_TOKENS if self._runner.reads_in_chunks else len(row.request.prompt)
+        self._prefilling.rotate(-1)
+        try:
+            logits = self._runner.forward([row.kept.cache], [row.next_chunk(limit_tokens)])
+        except Exception as error:
+            _log_failure("Prefill", error)
+            return self._deliver(row, [row.failed()])
+        if row.left_to_feed:
+            return []
+        self._prefilling.remove(row)
+        self._answering.append(row)
+        return self._choose([row], logits)
+
+    # Postprocess
+
+    def _choose(self, rows: Sequence[Row], logits: torch.Tensor) -> list[Output]:
+        """Choose the next token of each row, and say what comes of it."""
+        tokens = choose_tokens(logits, [row.next_draw() for row in rows])
+        return [output for row, token in zip(rows, tokens, strict=True) for output in self._advance(row, token)]
+
+    def _advance(self, row: Row, token: int | None) -> list[Output]:
+        """Give a row its token. An error here is that row's alone."""
+        if token is None:
+            logger.error("The model gave logits that are not finite; the request fails.")
+        try:
+            progress = row.take(token, self._stop_ids)
+        except Exception as error:
+            _log_failure("Postprocessing", error)
+            progress = [row.failed()]
+        return self._deliver(row, progress)
+
+    def _deliver(self, row: Row, progress: Sequence[Progress]) -> list[Output]:
+        """Address a row's progress to its request; take the row out of the batch when it ends."""
+        if progress and isinstance(progress[-1], Finished | Failed):
+            if row in self._answering:
+                self._answering.remove(row)
+            else:
+                self._prefilling.remove(row)
+            if isinstance(progress[-1], Failed):
+                self._store.drop(row.kept)
+            else:
+                self._store.keep(row.kept)
+            self._ended.append(row.request)
+        return [(row.request, p) for p in progress]
+
+
+def _log_failure(what: str, error: Exception) -> None:
+    """Log what failed and where, without the exception's text, which may quote a client's."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    logger.error("%s of a request failed: %s at %s:%s.", what, type(error).__name__, place.filename, place.lineno)

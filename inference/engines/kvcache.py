@@ -1,0 +1,85 @@
+"""The KV cache of one conversation: its token ids, and K and V of each layer. Touched by the engine's thread only."""
+
+from dataclasses import dataclass
+
+import torch
+
+BLOCK_TOKENS = 256
+"""K and V grow by whole blocks of this many tokens: growing copies, so it must be rare."""
+
+
+def whole_blocks(tokens: int) -> int:
+    """Round a number of tokens up to whole blocks."""
+    return -(-tokens // BLOCK_TOKENS) * BLOCK_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSize:
+    """How many bytes a conversation's cache takes."""
+
+    fixed_bytes: int
+    token_bytes: int
+
+    def of(self, tokens: int) -> int:
+        """Return the bytes that `tokens` tokens may come to take."""
+        return self.fixed_bytes + self.token_bytes * whole_blocks(tokens)
+
+    def tokens_in(self, cache_bytes: int) -> int | None:
+        """Return how many tokens fit into `cache_bytes`, in whole blocks; None when there is no limit."""
+        if not self.token_bytes:
+            return None
+        return max(0, cache_bytes - self.fixed_bytes) // (self.token_bytes * BLOCK_TOKENS) * BLOCK_TOKENS
+
+
+class KVCache:
+    """Token ids and, for each layer, K and V of shape (1, kv_heads, capacity, head_dim).
+
+    The first `len(tokens)` positions are valid; what lies behind them is room. During a pass the new tokens' K and V
+    are written layer by layer, and the tokens are added when the pass is over: a pass that fails half-way leaves the
+    cache as it was.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self._keys: dict[int, torch.Tensor] = {}
+        self._values: dict[int, torch.Tensor] = {}
+        self._expected_tokens = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, room included."""
+        return sum(t.nbytes for tensors in (self._keys, self._values) for t in tensors.values())
+
+    def write(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Write K and V, (1, kv_heads, new_tokens, head_dim), behind the valid positions."""
+        start, end = len(self.tokens), len(self.tokens) + key.shape[2]
+        if layer not in self._keys or self._keys[layer].shape[2] < end:
+            capacity = whole_blocks(max(end, self._expected_tokens))
+            self._keys[layer] = self._moved(self._keys.get(layer), key, capacity)
+            self._values[layer] = self._moved(self._values.get(layer), value, capacity)
+        self._keys[layer][:, :, start:end] = key
+        self._values[layer][:, :, start:end] = value
+
+    def read(self, layer: int, first: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return K and V of the positions from `first` up to `end`: two of (1, kv_heads, end - first, head_dim)."""
+        return self._keys[layer][:, :, first:end], self._values[layer][:, :, first:end]
+
+    def cut(self, length: int) -> None:
+        """Keep the first `length` tokens. The room stays."""
+        del self.tokens[length:]
+
+    def expect(self, tokens: int, at_most: int) -> None:
+        """Make room for `tokens` tokens when next growing, and hold no more room than `at_most` tokens need."""
+        self._expected_tokens, limit = tokens, whole_blocks(at_most)
+        for tensors in (self._keys, self._values):
+            for layer, tensor in tensors.items():
+                if tensor.shape[2] > limit:
+                    tensors[layer] = tensor[:, :, :limit].clone()
+
+    def _moved(self, old: torch.Tensor | None, like: torch.Tensor, capacity: int) -> torch.Tensor:
+        """Return a tensor of `capacity` positions shaped like `like` that starts with what is valid in `old`."""
+        new = like.new_empty((1, like.shape[1], capacity, like.shape[3]))
+        if old is not None:
+            valid = len(self.tokens)
+            new[:, :, :valid] = old[:, :, :valid]
+        return new

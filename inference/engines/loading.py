@@ -1,0 +1,84 @@
+"""From a directory or a hub id to a model and tokenizer in memory. Runs on whichever thread the manager loads on."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from inference.engines.generation import Sampling
+
+logger = logging.getLogger(__name__)
+
+POSITION_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+UNSTATED_TEMPERATURE = 0.7
+UNSTATED_CONTEXT_TOKENS = 2048
+"""For the few architectures (ALiBi, recurrent) whose configuration sets no limit."""
+
+
+class LoadingError(Exception):
+    """A model can't be loaded. The message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A causal language model with its tokenizer, ready to run. `stop_ids` end an answer; `defaults` are its own settings."""
+
+    model: PreTrainedModel
+    tokenizer: Any
+    context_tokens: int
+    stop_ids: frozenset[int]
+    defaults: Sampling
+
+
+def default_device() -> torch.device:
+    """Return the device that models are put on."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """Return the number format that models run in: the halves that GPUs are made for, or full precision on a CPU."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def load_causal_model(source: str | Path) -> Loaded:
+    """Load weights (safetensors only: other formats may carry code) and tokenizer. Raises LoadingError."""
+    device = default_device()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(source))
+        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=default_dtype(device), use_safetensors=True)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        message = f"{source} could not be loaded as a chat model ({type(error).__name__}): {error}"
+        raise LoadingError(message) from error
+    model.to(device).eval()  # type: ignore[arg-type]  # transformers' annotation loses self
+    return Loaded(model, tokenizer, context_tokens(model), stop_ids(model, tokenizer), sampling_defaults(model))
+
+
+def context_tokens(model: PreTrainedModel) -> int:
+    """Return how many tokens a text may have, prompt and answer together."""
+    config = model.config.get_text_config(decoder=True)
+    limits = [getattr(config, name, None) for name in POSITION_LIMITS]
+    return next((limit for limit in limits if isinstance(limit, int) and limit > 0), UNSTATED_CONTEXT_TOKENS)
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end an answer: those of the generation settings, and the tokenizer's end of text."""
+    stated = model.generation_config.eos_token_id if model.generation_config else None
+    ids = stated if isinstance(stated, list) else [stated]
+    return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)
+
+
+def sampling_defaults(model: PreTrainedModel) -> Sampling:
+    """Return how the model's makers want tokens chosen: greedily where they turn sampling off."""
+    stated = model.generation_config
+    if stated is None:
+        return Sampling(temperature=UNSTATED_TEMPERATURE)
+    temperature = UNSTATED_TEMPERATURE if stated.temperature is None else float(stated.temperature)
+    return Sampling(
+        temperature=0.0 if stated.do_sample is False else temperature,
+        top_p=1.0 if stated.top_p is None else float(stated.top_p),
+        top_k=int(stated.top_k or 0),
+        repetition_penalty=float(stated.repetition_penalty or 1.0),
+    )
