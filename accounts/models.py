@@ -106,7 +106,7 @@ class ApiKey(models.Model):
         related_name="api_keys",
         help_text="Who answers for it.",
     )
-    public_id = CharField("key", max_length=keys.ID_CHARS, unique=True, default=keys.new_public_id, editable=False)
+    public_id = CharField("key", max_length=keys.ID_CHARS, unique=True, default=keys.new_public_id)
     digest = CharField(max_length=64, editable=False)
     is_playground = BooleanField(default=False, editable=False)
     created_at = DateTimeField("created", default=timezone.now, editable=False)
@@ -130,6 +130,8 @@ class ApiKey(models.Model):
         help_text="Most at a time. Empty: no limit.",
     )
     revision = BigIntegerField(default=0, db_index=True, editable=False)
+
+    made_text = ""  # the key itself, on the one object in memory that the admin is about to show; no column
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -208,6 +210,11 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return f"{keys.Kind.TOKEN}_{self.public_id}_…"
+
+    @property
+    def state(self) -> State:
+        """Whether the token works now, and if not, why."""
+        return "expired" if self.key.state == "active" and self.expires_at <= timezone.now() else self.key.state
 
     def make_secret(self) -> str:
         """Give the token a fresh secret and return its text, which nothing keeps. The caller saves."""

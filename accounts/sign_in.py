@@ -5,6 +5,7 @@ thread with a database.
 import secrets
 from typing import Literal
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
@@ -35,6 +36,15 @@ def issue(user: User) -> str:
 def link(site_url: str, code: str) -> str:
     """Return the address to open; `site_url` is scheme, host and port."""
     return f"{site_url.rstrip('/')}{PATH}#{code}"
+
+
+def site_url() -> str:
+    """Return the server's address as the settings have it: AISTER_URL, or HOST and PORT; empty when PORT is 0."""
+    configuration = settings.CONFIGURATION
+    if configuration.AISTER_URL:
+        return str(configuration.AISTER_URL)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(configuration.HOST, configuration.HOST)
+    return f"http://{f'[{host}]' if ':' in host else host}:{configuration.PORT}" if configuration.PORT else ""
 
 
 def redeem(code: str) -> User:

@@ -1,5 +1,7 @@
 """Addresses of this package: the page that a sign-in link opens."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts import views
+
+urlpatterns = [path("sign-in", views.sign_in, name="sign-in")]
