@@ -69,6 +69,16 @@ class Configuration:
         """AISTER_HOME as an absolute path; a relative one starts at the repository's root."""
         return ROOT / Path(self.AISTER_HOME).expanduser()
 
+    def url(self, port: int | None = None) -> str:
+        """Return the address that people use, without a slash at its end: AISTER_URL, or this machine's.
+
+        `port` is the one that the server listens on, PORT when left out.
+        """
+        if self.AISTER_URL:
+            return str(self.AISTER_URL).rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.HOST, self.HOST)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.PORT if port is None else port}"
+
 
 def read(setting: Setting, environment: Mapping[str, str]) -> Any:
     """Return the value of one setting, converted to its type; raise ConfigurationError when it does not fit.

@@ -76,15 +76,6 @@ def sign_in_link(url: str) -> str | None:
     return sign_in.link(url, sign_in.issue(user)) if user else None
 
 
-def public_url(port: int) -> str:
-    """Return the address that people open: AISTER_URL, or this machine's."""
-    configuration = settings.CONFIGURATION
-    if configuration.AISTER_URL:
-        return str(configuration.AISTER_URL).rstrip("/")
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(configuration.HOST, configuration.HOST)
-    return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{port}"
-
-
 def warm(manager: ModelManager, on_done: Callable[[list[str]], None], on_fault: Callable[[str], None]) -> None:
     """Begin to load the default models, in threads; one of the two is called at the end, on any thread.
 

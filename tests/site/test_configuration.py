@@ -49,3 +49,21 @@ def test_a_setting_that_is_not_in_the_table_is_an_error_that_names_the_table() -
 def test_a_relative_home_starts_at_the_repository() -> None:
     assert Configuration({}).home == ROOT / "var"
     assert Configuration({"AISTER_HOME": "/srv/aister"}).home == Path("/srv/aister")
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"HOST": "0.0.0.0", "PORT": "80"}, "http://127.0.0.1:80"),
+        ({"HOST": "::"}, "http://[::1]:8000"),
+        ({"HOST": "models.local"}, "http://models.local:8000"),
+        ({"AISTER_URL": "https://models.example.com/"}, "https://models.example.com"),
+    ],
+)
+def test_the_address_that_people_use(environment: dict[str, str], url: str) -> None:
+    assert Configuration(environment).url() == url
+
+
+def test_the_address_has_the_port_that_was_free() -> None:
+    assert Configuration({"PORT": "0"}).url(port=43210) == "http://127.0.0.1:43210"

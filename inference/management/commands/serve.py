@@ -44,7 +44,7 @@ class Command(BaseCommand):
         After the socket is open, for torch and transformers take longer to import than all the rest; who asks meanwhile
         waits for the model.
         """
-        url = startup.public_url(port)
+        url = settings.CONFIGURATION.url(port)
         if self.is_terminal:
             self.say(welcome.on_terminal(url, startup.sign_in_link(url), self.key))
         else:
