@@ -82,8 +82,9 @@ export class Chat {
     if (this.keeper.state.name === "ready") await (await this.keeper.ready()).load([]).catch(() => this.keeper.open());
   }
 
-  /** Show chips with texts that work well. @param {string[]} examples */
-  suggest(examples) {
+  /** Before the first message: what this model is, and texts that work well with it. @param {{description: string, examples: string[]}} model */
+  introduce({ description, examples }) {
+    byId("about-model").textContent = description;
     const chip = (text) => el("button", { type: "button", class: "chip example", onclick: () => this.send(text) }, text);
     byId("examples").replaceChildren(...examples.map(chip));
   }

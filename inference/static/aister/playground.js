@@ -35,6 +35,7 @@ class Playground {
     followAddress(this.#store);
     for (const tab of Object.keys(this.#views)) this.#keep(tab);
     this.#store.watch("tab", () => this.#showTab());
+    this.#store.watch("chatModel", () => this.#introduce());
     byId("translate-tools").append(this.#copyTranslation());
     byId("forget-key").addEventListener("click", () => this.#forget());
     this.#connection.watch(this.#keeper);
@@ -72,11 +73,16 @@ class Playground {
       const [{ models }, { languages }] = await Promise.all(["/v1/models", "/v1/languages"].map((path) => this.#access.get(path)));
       this.#models.use(models);
       this.#views.translate.useLanguages(languages);
-      this.#views.chat.suggest(this.#models.chosen("chat")?.examples ?? []);
+      this.#introduce();
       this.#isListed = true;
     } catch {
       this.#isListed = false; // the session will fail the same way, say why, and list again when it comes back
     }
+  }
+
+  #introduce() {
+    const model = this.#models.chosen("chat");
+    if (model) this.#views.chat.introduce(model);
   }
 
   #stateChanged(keeper) {

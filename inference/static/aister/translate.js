@@ -148,7 +148,7 @@ export class Translate {
     const name = this.#pair.name(source);
     if (!uncertain) return line.replaceChildren(`Detected: ${name} ${Math.round(confidence * 100)}%`);
     const choose = () => this.#pair.choose(source, this.#pair.target);
-    line.replaceChildren("Could be ", el("button", { type: "button", class: "chip", onclick: choose }, name), " Not sure: choose the language.");
+    line.replaceChildren("Could be ", el("button", { type: "button", class: "chip", title: `Translate from ${name}`, onclick: choose }, name));
   }
 
   #empty() {

@@ -19,7 +19,7 @@ function curl(view) {
     `curl ${view.task === "chat" ? "-N " : ""}${view.origin}/v1/${view.task} \\`,
     `  -H "Authorization: Bearer YOUR_KEY" \\`,
     `  -H "Content-Type: application/json" \\`,
-    `  -d ${shellQuoted(JSON.stringify(httpBody(view), null, 2))}`,
+    `  -d ${shellQuoted(lines(httpBody(view)))}`,
   ].join("\n");
 }
 
@@ -32,7 +32,7 @@ function javascript(view) {
     "const session = await connect({",
     ...connectOptions(view).map(([name, value]) => `  ${name}: ${JSON.stringify(value)},`),
     "});",
-    ...(hasSettings(view) ? [`await session.update(${JSON.stringify(view.settings, null, 2)});`] : []),
+    ...(hasSettings(view) ? [`await session.update(${spaced(view.settings)});`] : []),
     `for await (const text of session.${call}) {`,
     "  console.log(text);",
     "}",
@@ -41,7 +41,7 @@ function javascript(view) {
 }
 
 function python(view) {
-  const events = socketEvents(view).map((event) => `    session.send(json.dumps(${pythonLiteral(event)}))`);
+  const events = socketEvents(view).map((event) => `    session.send(json.dumps(${spaced(event)}))`);
   return [
     "# pip install websockets",
     "import json",
@@ -100,11 +100,17 @@ function languages({ source, target }) {
   return `{ source: ${JSON.stringify(source)}, target: ${JSON.stringify(target)} }`;
 }
 
-/** Strings, numbers, lists and objects, all that we send, read the same in Python and JSON; only the spacing is Python's. */
-function pythonLiteral(value) {
-  if (Array.isArray(value)) return `[${value.map(pythonLiteral).join(", ")}]`;
+/** JSON with room to breathe. Strings, numbers, lists and objects, all that we send, read the same in Python. */
+function spaced(value) {
+  if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
   if (typeof value !== "object") return JSON.stringify(value);
-  return `{${Object.entries(value).map(([name, inner]) => `${JSON.stringify(name)}: ${pythonLiteral(inner)}`).join(", ")}}`;
+  return `{${Object.entries(value).map(([name, inner]) => `${JSON.stringify(name)}: ${spaced(inner)}`).join(", ")}}`;
+}
+
+/** JSON with a line for each field, each in one piece. */
+function lines(body) {
+  const fields = Object.entries(body).map(([name, value]) => `    ${JSON.stringify(name)}: ${spaced(value)}`);
+  return `{\n${fields.join(",\n")}\n  }`;
 }
 
 function shellQuoted(text) {

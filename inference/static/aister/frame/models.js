@@ -10,6 +10,9 @@ export const CHOICES = { chat: "chatModel", translate: "translationModel" };
 
 const VARIABLES = { chat: "AISTER_CHAT_MODEL=Qwen/Qwen3-0.6B", translate: "AISTER_TRANSLATION_MODEL=facebook/m2m100_418M" };
 
+const MOST_WIDTH_PX = 380;
+const MARGIN_PX = 12;
+
 export class Models {
   #store;
   #models = [];
@@ -68,9 +71,10 @@ function describe(model, tab) {
   );
 }
 
-/** Popovers are placed from the window's corner. @param {HTMLElement} card @param {HTMLElement} button */
+/** Placed before it is shown, when it has no width yet: the most it can have is known. @param {HTMLElement} card @param {HTMLElement} button */
 function placeUnder(card, button) {
   const { left, bottom } = button.getBoundingClientRect();
+  const width = Math.min(MOST_WIDTH_PX, innerWidth - 2 * MARGIN_PX);
   card.style.top = `${bottom + 8}px`;
-  card.style.left = `${Math.max(12, Math.min(left, innerWidth - card.offsetWidth - 12))}px`;
+  card.style.left = `${Math.min(left, innerWidth - width - MARGIN_PX)}px`;
 }
