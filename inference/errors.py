@@ -1,13 +1,19 @@
-"""Every error a client can meet, in one table: code, message, HTTP status, close code, and whether trying again can help.
+"""Every error a client can meet, in one table: code, message, HTTP status, close code, and whether trying again can
+help.
 
-docs/protocol.md shows this table, and a test holds it to that. `AisterError` carries a row to the client; text of an exception never does.
+docs/protocol.md shows this table, and a test holds it to that. `AisterError` carries a row to the client; text of an
+exception never does.
 """
 
+import traceback
 from typing import NamedTuple
 
 
 class ErrorCode(NamedTuple):
-    """One row. `message` is used when the place that raises knows nothing better; `close` ends the session with that code."""
+    """One row.
+
+    `message` is used when the place that raises knows nothing better; `close` ends the session with that code.
+    """
 
     code: str
     message: str
@@ -72,7 +78,8 @@ CODES = {row.code: row for row in TABLE}
 class AisterError(Exception):
     """An error for the client: a row of the table, with a better message where there is one.
 
-    `param` names the field at fault, `retry_after_s` says when to come back. Raises KeyError for a code the table lacks.
+    `param` names the field at fault, `retry_after_s` says when to come back. Raises KeyError for a code the table
+    lacks.
     """
 
     def __init__(
@@ -88,3 +95,14 @@ class AisterError(Exception):
     def code(self) -> str:
         """The code, as clients see it."""
         return self.row.code
+
+
+def trace(fault: BaseException) -> str:
+    """Return where an exception came from and its type, for the log.
+
+    Never its text, which may quote what a client sent.
+    """
+    frames = "".join(traceback.format_tb(fault.__traceback__))
+    cause = fault.__cause__ or fault.__context__
+    before = f"{trace(cause)}which led to\n" if cause is not None else ""
+    return f"{before}{frames}{type(fault).__name__}\n"

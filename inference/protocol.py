@@ -402,7 +402,10 @@ class Parser:
         self.decoders = {str(event.__struct_config__.tag): msgspec.json.Decoder(event) for event in events}
 
     def parse(self, frame: str | bytes) -> ClientEvent:
-        """Return the event in `frame`; raise EventError (frame_too_large, invalid_json, invalid_field, unknown_type)."""
+        """Return the event in `frame`.
+
+        Raise EventError (frame_too_large, invalid_json, invalid_field, unknown_type).
+        """
         data = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
         if len(data) > MAX_FRAME_BYTES:
             raise EventError(too_large(), None)

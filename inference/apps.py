@@ -1,0 +1,66 @@
+"""The Django application: its `ready()` makes the process-wide model manager, and starts nothing."""
+
+from pathlib import Path
+from typing import cast
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+
+from aister_site.configuration import ConfigurationError
+from inference import catalog
+from inference.engines.selection import EngineOptions, Loader
+from inference.manager import ModelManager
+from inference.sessions import SessionRegistry
+
+BUNDLED = Path(__file__).parent / "bundled"
+
+
+class InferenceConfig(AppConfig):
+    """Holds the manager: `django.apps.apps.get_app_config("inference").manager`."""
+
+    name = "inference"
+    manager: ModelManager
+    sessions: SessionRegistry
+
+    def ready(self) -> None:
+        """Make the manager. Runs in every command, twice under `runserver`: no thread, loop, database or model."""
+        from accounts.signals import key_revoked
+
+        configuration = settings.CONFIGURATION
+        budget_bytes = configuration.AISTER_MEMORY_MB * 1024 * 1024
+        try:
+            models = catalog.build(
+                BUNDLED,
+                {"chat": configuration.AISTER_CHAT_MODEL, "translation": configuration.AISTER_TRANSLATION_MODEL},
+            )
+        except catalog.CatalogError as error:
+            raise ConfigurationError(str(error)) from None
+        options = EngineOptions(
+            threads=configuration.AISTER_THREADS,
+            max_rows=configuration.AISTER_BATCH,
+            cache_bytes=budget_bytes // 4,
+        )
+        self.manager = ModelManager(
+            models, Loader(options), budget_bytes=budget_bytes, queue_capacity=configuration.AISTER_QUEUE
+        )
+        self.sessions = SessionRegistry(configuration.AISTER_SESSIONS)
+        key_revoked.connect(self.on_key_revoked)
+
+    def on_key_revoked(self, *, key_id: int, **_: object) -> None:
+        """End what the key has open in this process. Any thread."""
+        self.sessions.close_key(key_id)
+
+
+def application() -> InferenceConfig:
+    """Return the application's configuration, which holds what the process has one of."""
+    return cast(InferenceConfig, apps.get_app_config("inference"))
+
+
+def manager() -> ModelManager:
+    """Return the process-wide model manager."""
+    return application().manager
+
+
+def sessions() -> SessionRegistry:
+    """Return the process-wide registry of open sessions."""
+    return application().sessions

@@ -1,0 +1,1 @@
+"""WebSocket sessions: chat, translation, and the courtesy for every other path."""

@@ -1,0 +1,87 @@
+"""What every HTTP endpoint of the API does: read the body, name the caller, answer errors as rows of the error table.
+
+Event loop.
+"""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, TypeVar
+
+import msgspec
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from inference.errors import AisterError, trace
+from inference.protocol import MAX_FRAME_BYTES, Error, decode, error_body, too_large
+from inference.response import log, new_request_id
+
+T = TypeVar("T")
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+
+
+def endpoint(*methods: str, websocket: bool = False) -> Callable[[View], View]:
+    """Make a view an endpoint of the API: these methods only, every error as JSON.
+
+    Keys, not cookies, say who asks, so there is nothing for CSRF to protect. With `websocket`, a GET is told to
+    upgrade.
+    """
+
+    def decorate(view: View) -> View:
+        @csrf_exempt
+        @wraps(view)
+        async def guarded(request: HttpRequest) -> HttpResponseBase:
+            try:
+                check_method(request, methods, websocket)
+                return await view(request)
+            except AisterError as error:
+                return error_response(error, new_request_id())
+            except Exception as fault:
+                request_id = new_request_id()
+                log.error("Request %s failed.\n%s", request_id, trace(fault))
+                return error_response(AisterError("internal_error"), request_id)
+
+        return guarded
+
+    return decorate
+
+
+def check_method(request: HttpRequest, methods: tuple[str, ...], websocket: bool) -> None:
+    """Raise AisterError (upgrade_required, method_not_allowed) for a method that the endpoint does not take."""
+    if request.method == "GET" and websocket:
+        raise AisterError("upgrade_required")
+    if request.method not in methods:
+        raise AisterError("method_not_allowed", f"This address takes {', '.join(methods)}.")
+
+
+def headers_of(request: HttpRequest) -> dict[str, str]:
+    """Return the request's headers with lower-case names."""
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def read_body(request: HttpRequest, decoder: "msgspec.json.Decoder[T]") -> T:
+    """Return the body as a struct; raise AisterError (frame_too_large, invalid_json, invalid_field)."""
+    try:
+        data = request.body
+    except RequestDataTooBig:
+        raise too_large() from None
+    if len(data) > MAX_FRAME_BYTES:
+        raise too_large()
+    return decode(decoder, data, None)
+
+
+def json_response(body: Any, status: int = 200) -> HttpResponse:
+    """Return a struct, or a dict of structs, as JSON."""
+    return HttpResponse(msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def error_response(error: AisterError, request_id: str, event_id: str | None = None) -> HttpResponse:
+    """Return the error event, under its row's status."""
+    event = Error(id=event_id, request_id=request_id, error=error_body(error))
+    response = json_response(event, error.row.status)
+    if error.retry_after_s is not None:
+        response["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if error.row.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,285 @@
+"""ModelManager: load each model once, share it between all sessions, evict the least recently used for memory.
+
+Each model has a slot, and a slot is in one of four states:
+
+| from     | call                                 | to       |
+|----------|--------------------------------------|----------|
+| absent   | `lease`                              | loading  |
+| loading  | (the engine is there)                | resident |
+| loading  | (the load failed)                    | absent   |
+| resident | (memory is short, it has no leases)  | draining |
+| resident | `close`                              | draining |
+| draining | (its thread has ended)               | absent   |
+| draining | `lease`                              | loading  |
+
+Threads: everything public may be called from any thread; `lease` from an event loop. One loader thread, started at
+first use, loads and drains, one model after the other and outside the lock, so whoever waits for a loaded model never
+waits for another's load.
+
+Promises: however many ask at once, a model is loaded once. A failed load is told to all who wait, and to all who ask
+within the next `RETRY_PAUSE_S`; then it is tried again. A model with leases stays.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from inference.catalog import Catalog, ModelEntry
+from inference.engines.base import Engine
+from inference.errors import AisterError, trace
+from inference.scheduling import Scheduler
+
+log = logging.getLogger(__name__)
+
+RETRY_PAUSE_S = 10.0
+
+Load = Callable[[ModelEntry], Engine[Any]]
+
+
+class State(StrEnum):
+    """Where a slot stands; see the module's table."""
+
+    ABSENT = "absent"
+    LOADING = "loading"
+    RESIDENT = "resident"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: what it is, its engine, and the scheduler that feeds it."""
+
+    entry: ModelEntry
+    engine: Engine[Any]
+    scheduler: Scheduler[Any]
+
+
+@dataclass(slots=True)
+class Slot:
+    """One model's place in the manager.
+
+    `loading` is shared by all who wait; `failed_at_s` is when the last load failed.
+    """
+
+    entry: ModelEntry
+    state: State = State.ABSENT
+    loading: Future[Model] = field(default_factory=Future)
+    model: Model | None = None
+    leases: int = 0
+    used_at_s: float = 0.0
+    failed_at_s: float | None = None
+
+
+class Resident(NamedTuple):
+    """What the choice of which model goes depends on."""
+
+    id: str
+    size_bytes: int
+    used_at_s: float
+    leases: int
+
+
+def choose_evictions(residents: Iterable[Resident], needed_bytes: int, budget_bytes: int) -> list[str] | None:
+    """Return which models must go so that `needed_bytes` more fit, least recently used first.
+
+    None when they can't fit.
+    """
+    residents = list(residents)
+    free = budget_bytes - sum(resident.size_bytes for resident in residents)
+    evictions: list[str] = []
+    for resident in sorted((r for r in residents if r.leases == 0), key=lambda r: r.used_at_s):
+        if free >= needed_bytes:
+            break
+        evictions.append(resident.id)
+        free += resident.size_bytes
+    return evictions if free >= needed_bytes else None
+
+
+class ModelManager:
+    """The models of this process. Made once, in `InferenceConfig.ready()`; making one starts nothing."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        load: Load,
+        *,
+        budget_bytes: int,
+        queue_capacity: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.catalog = catalog
+        self.load = load
+        self.budget_bytes = budget_bytes
+        self.queue_capacity = queue_capacity
+        self.clock = clock
+        self.lock = threading.Lock()
+        self.slots = {entry.id: Slot(entry) for entry in catalog}
+        self.loader: ThreadPoolExecutor | None = None
+        self.is_closed = False
+
+    # -- any thread ---------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lease(self, model_id: str) -> AsyncIterator[Model]:
+        """Hold a loaded model, loading it first if need be. It stays loaded until every lease is given back.
+
+        Raises AisterError: unknown_model, or model_unavailable when it can't be loaded.
+        """
+        slot = self.claim(model_id)
+        try:
+            # shielded: one waiter that is cancelled must not cancel the load for the others
+            yield await asyncio.shield(asyncio.wrap_future(slot.loading))
+        finally:
+            self.release(slot)
+
+    def preload(self, model_ids: Iterable[str]) -> list[Future[Model]]:
+        """Begin to load models and return their futures; nothing is held."""
+        futures = []
+        for model_id in model_ids:
+            slot = self.claim(model_id)
+            futures.append(slot.loading)
+            self.release(slot)
+        return futures
+
+    def state(self, model_id: str) -> State:
+        """Return where a model stands. Raises KeyError for one that the catalog lacks."""
+        with self.lock:
+            return self.slots[model_id].state
+
+    def loaded(self, model_id: str) -> Model | None:
+        """Return a model if it is loaded, without a lease: good for looking at, not for submitting to."""
+        with self.lock:
+            slot = self.slots.get(model_id)
+            return slot.model if slot else None
+
+    @property
+    def is_healthy(self) -> bool:
+        """False when the thread of a loaded model has died, or the manager is closed."""
+        with self.lock:
+            models = [slot.model for slot in self.slots.values() if slot.model]
+            return not self.is_closed and all(model.scheduler.is_alive for model in models)
+
+    def close(self) -> None:
+        """Let go of every model and take no more leases; returns when their threads have ended."""
+        with self.lock:
+            self.is_closed = True
+            loader = self.loader
+        if loader is not None:
+            loader.submit(self.drain, list(self.slots)).result()
+            loader.shutdown()
+
+    # -- leases -------------------------------------------------------------------------------------------------------
+
+    def claim(self, model_id: str) -> Slot:
+        """Take a lease and begin to load the model if need be; the slot's future resolves when it is there."""
+        with self.lock:
+            slot = self.slots.get(model_id)
+            if slot is None:
+                raise AisterError("unknown_model", param="model")
+            if self.is_closed:
+                raise AisterError("restarting")
+            slot.leases += 1
+            slot.used_at_s = self.clock()
+            if slot.state in (State.ABSENT, State.DRAINING) and not self.is_pausing(slot):
+                self.begin_loading(slot)
+            return slot
+
+    def release(self, slot: Slot) -> None:
+        """Give a lease back."""
+        with self.lock:
+            slot.leases -= 1
+            slot.used_at_s = self.clock()
+
+    def is_pausing(self, slot: Slot) -> bool:
+        """Say whether the last load failed so recently that its error stands for this one too."""
+        return slot.failed_at_s is not None and self.clock() - slot.failed_at_s < RETRY_PAUSE_S
+
+    def begin_loading(self, slot: Slot) -> None:
+        """Hand the slot to the loader thread. Called with the lock held."""
+        slot.state = State.LOADING
+        slot.loading = Future()
+        slot.failed_at_s = None
+        if self.loader is None:
+            self.loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aister-loader")
+        self.loader.submit(self.load_into, slot)
+
+    # -- the loader thread --------------------------------------------------------------------------------------------
+
+    def load_into(self, slot: Slot) -> None:
+        """Load the slot's model and tell all who wait how it went."""
+        started_s = self.clock()
+        try:
+            self.make_room(slot.entry)
+            engine = self.load(slot.entry)
+        except Exception as fault:
+            self.loading_failed(slot, fault)
+            return
+        scheduler: Scheduler[Any] = Scheduler(slot.entry.id, engine, capacity=self.queue_capacity)
+        scheduler.start()
+        model = Model(slot.entry, engine, scheduler)
+        with self.lock:
+            slot.state, slot.model = State.RESIDENT, model
+        log.info("Model %s is loaded: %.1f s.", slot.entry.id, self.clock() - started_s)
+        slot.loading.set_result(model)
+
+    def loading_failed(self, slot: Slot, fault: Exception) -> None:
+        """Set the slot back and tell all who wait."""
+        with self.lock:
+            slot.state, slot.failed_at_s = State.ABSENT, self.clock()
+        if isinstance(fault, AisterError):
+            log.error("Model %s could not be loaded: %s", slot.entry.id, fault.message)
+            slot.loading.set_exception(fault)
+        else:
+            # loading handles no text of a client's, so the reason may be logged in full
+            log.error("Model %s could not be loaded: %s\n%s", slot.entry.id, fault, trace(fault))
+            slot.loading.set_exception(AisterError("model_unavailable", retry_after_s=RETRY_PAUSE_S))
+
+    def make_room(self, entry: ModelEntry) -> None:
+        """Let models go until this one's weights fit into the budget.
+
+        Raise AisterError (model_unavailable) when they can't.
+        """
+        with self.lock:
+            residents = [
+                Resident(slot.entry.id, slot.model.engine.memory_bytes, slot.used_at_s, slot.leases)
+                for slot in self.slots.values()
+                if slot.state is State.RESIDENT and slot.model
+            ]
+        evictions = choose_evictions(residents, entry.size_bytes, self.budget_bytes)
+        if evictions is None:
+            raise AisterError(
+                "model_unavailable",
+                "Not enough memory for this model beside those in use. The operator can raise AISTER_MEMORY_MB.",
+                retry_after_s=RETRY_PAUSE_S,
+            )
+        self.drain(evictions, only_unused=True)
+
+    def drain(self, model_ids: Iterable[str], *, only_unused: bool = False) -> None:
+        """Stop the schedulers of resident models, which closes their engines."""
+        for model_id in model_ids:
+            model = self.begin_draining(self.slots[model_id], only_unused)
+            if model is not None:
+                model.scheduler.stop()
+                self.drained(self.slots[model_id])
+
+    def begin_draining(self, slot: Slot, only_unused: bool) -> Model | None:
+        """Take the model out of its slot, so that the next lease loads anew; None when there is none to take."""
+        with self.lock:
+            if slot.state is not State.RESIDENT or (only_unused and slot.leases):
+                return None
+            model, slot.model, slot.state = slot.model, None, State.DRAINING
+            return model
+
+    def drained(self, slot: Slot) -> None:
+        """The thread has ended; unless someone has asked for the model meanwhile, the slot is empty now."""
+        with self.lock:
+            if slot.state is State.DRAINING:
+                slot.state = State.ABSENT
+        log.info("Model %s is unloaded.", slot.entry.id)

@@ -1,0 +1,309 @@
+"""One bounded, fair queue and one thread for each loaded model.
+
+Threads: `submit`, `cancel` and `call` may be called from any thread; the scheduler's own thread alone touches the
+engine. A listener is called on the event loop captured at `submit`; one `call_soon_threadsafe` a step carries
+everything for that loop.
+
+Promises: every request submitted is told exactly one end (`Finished` or `Failed`), also when the engine raises, when
+the thread dies and when the scheduler stops. The queue is bounded; a full one refuses with `overloaded` before
+anything runs.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic
+
+from inference.engines.base import Engine, EngineRequest, Failed, Finished, FinishReason, Output, Progress, R, Usage
+from inference.errors import AisterError, trace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The request waits; `position` is 1 for the next to join."""
+
+    position: int
+
+
+News = Progress | Queued
+Listener = Callable[[News], None]
+
+
+class FairQueue(Generic[R]):
+    """Requests that wait for one model: a line for each key, and the keys take turns. Guarded by its owner's lock."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.lines: OrderedDict[str, deque[R]] = OrderedDict()
+        self.size = 0
+
+    def put(self, request: R) -> None:
+        """Add a request to its key's line; raise AisterError (overloaded) when the queue is full."""
+        if self.size >= self.capacity:
+            raise AisterError("overloaded")
+        self.lines.setdefault(request.key, deque()).append(request)
+        self.size += 1
+
+    def head(self) -> R | None:
+        """Return the request whose turn it is."""
+        return next((line[0] for line in self.lines.values()), None)
+
+    def pop(self) -> R:
+        """Take the request whose turn it is; its key goes to the end of the round. Raises StopIteration when empty."""
+        key, line = next(iter(self.lines.items()))
+        request = line.popleft()
+        self.size -= 1
+        del self.lines[key]
+        if line:
+            self.lines[key] = line
+        return request
+
+    def take_cancelled(self) -> list[R]:
+        """Remove and return the requests that were cancelled while they waited."""
+        cancelled = [request for line in self.lines.values() for request in line if request.is_cancelled]
+        for request in cancelled:
+            self.remove(request)
+        return cancelled
+
+    def remove(self, request: R) -> None:
+        """Remove one waiting request."""
+        line = self.lines[request.key]
+        line.remove(request)
+        self.size -= 1
+        if not line:
+            del self.lines[request.key]
+
+    def in_order(self) -> list[R]:
+        """Return all requests in the order in which they would be taken if no other came."""
+        lines = [list(line) for line in self.lines.values()]
+        rounds = max(map(len, lines), default=0)
+        return [line[turn] for turn in range(rounds) for line in lines if turn < len(line)]
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Who hears of a request, and the position last told."""
+
+    loop: asyncio.AbstractEventLoop
+    listener: Listener
+    position: int = 0
+
+
+class Pace:
+    """How fast a model gets through its requests: a moving average, in seconds a request."""
+
+    def __init__(self) -> None:
+        self.last_end_s: float | None = None
+        self.mean_s = 1.0
+
+    def ended(self, now_s: float, count: int) -> None:
+        """Take note that `count` requests ended; gaps while idle count as 5 s at most."""
+        if self.last_end_s is not None and count:
+            gap_s = min(now_s - self.last_end_s, 5.0) / count
+            self.mean_s += 0.2 * (gap_s - self.mean_s)
+        self.last_end_s = now_s
+
+    def wait_s(self, waiting: int) -> float:
+        """Return how long `waiting` requests will take, between 1 and 60 seconds."""
+        return round(min(max(self.mean_s * waiting, 1.0), 60.0), 1)
+
+
+class Scheduler(Generic[R]):
+    """Feeds one engine from one queue, on one thread."""
+
+    def __init__(self, name: str, engine: Engine[R], *, capacity: int) -> None:
+        self.name = name
+        self.engine = engine
+        self.queue: FairQueue[R] = FairQueue(capacity)
+        self.tickets: dict[EngineRequest, Ticket] = {}
+        self.calls: deque[Callable[[], None]] = deque()
+        self.pace = Pace()
+        self.is_stopping = False
+        self.wakeup = threading.Condition()
+        self.thread = threading.Thread(target=self.run, name=f"aister-model-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread. Called once."""
+        self.thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while requests can be submitted."""
+        return self.thread.is_alive() and not self.is_stopping
+
+    # -- any thread ---------------------------------------------------------------------------------------------------
+
+    def submit(self, request: R, listener: Listener) -> None:
+        """Queue a request; `listener` hears of it on the calling thread's event loop.
+
+        Raises AisterError: what `engine.check` says, `overloaded` when the queue is full, `restarting` when the
+        scheduler stops.
+        """
+        self.engine.check(request)
+        ticket = Ticket(asyncio.get_running_loop(), listener)
+        with self.wakeup:
+            if not self.is_alive:
+                raise AisterError("restarting")
+            if self.queue.size >= self.queue.capacity:
+                raise AisterError("overloaded", retry_after_s=self.pace.wait_s(self.queue.size))
+            self.queue.put(request)
+            self.tickets[request] = ticket
+            self.wakeup.notify()
+
+    def cancel(self, request: EngineRequest) -> None:
+        """Cancel a request, waiting or running; its end follows within a step. Nothing happens when it has ended."""
+        request.is_cancelled = True
+        with self.wakeup:
+            self.wakeup.notify()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run `function` on the scheduler's thread, between steps."""
+        with self.wakeup:
+            self.calls.append(function)
+            self.wakeup.notify()
+
+    def stop(self) -> None:
+        """End everything with `restarting` and close the engine; returns when the thread has ended."""
+        with self.wakeup:
+            self.is_stopping = True
+            self.wakeup.notify()
+        if self.thread is not threading.current_thread():
+            self.thread.join()
+
+    # -- the scheduler's thread ---------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until stopped. Whatever happens here, nobody is left waiting."""
+        error = AisterError("restarting")
+        try:
+            while self.wait_for_work():
+                self.turn()
+        except BaseException as fault:
+            error = AisterError("internal_error")
+            log.critical("The thread of model %s died.\n%s", self.name, trace(fault))
+        finally:
+            with self.wakeup:
+                self.is_stopping = True
+            self.fail_everything(error)
+            self.engine.close()
+
+    def wait_for_work(self) -> bool:
+        """Sleep until there is something to do; return False when it is to stop."""
+        with self.wakeup:
+            self.wakeup.wait_for(lambda: self.is_stopping or self.calls or self.queue.size or not self.engine.is_idle)
+            return not self.is_stopping
+
+    def turn(self) -> None:
+        """Let requests join, run one step, and tell what came of it."""
+        self.make_calls()
+        outputs: list[tuple[EngineRequest, News]] = [*self.drop_cancelled(), *self.admit_waiting()]
+        outputs += self.positions()
+        if not self.engine.is_idle:
+            outputs += self.step()
+        self.deliver(outputs)
+
+    def make_calls(self) -> None:
+        """Run what `call` was given."""
+        while self.calls:
+            function = self.calls.popleft()
+            try:
+                function()
+            except Exception as fault:
+                log.error("A call on the thread of model %s failed.\n%s", self.name, trace(fault))
+
+    def drop_cancelled(self) -> list[Output]:
+        """End the requests that were cancelled while they waited."""
+        with self.wakeup:
+            return [(request, Finished(FinishReason.CANCELLED, Usage())) for request in self.queue.take_cancelled()]
+
+    def admit_waiting(self) -> list[Output]:
+        """Let requests join while there is room, each key in its turn; return those that failed to."""
+        failed: list[Output] = []
+        while (request := self.next_to_admit()) is not None:
+            try:
+                self.engine.admit(request)
+            except Exception as fault:
+                failed.append((request, Failed(as_aister_error(fault))))
+        return failed
+
+    def next_to_admit(self) -> R | None:
+        """Take the request whose turn it is, if the engine has room for it.
+
+        An idle engine takes whatever `check` let through, so that a wrong estimate of room can't stop the queue for
+        ever.
+        """
+        with self.wakeup:
+            head = self.queue.head()
+            if head is None or not (self.engine.has_room_for(head) or self.engine.is_idle):
+                return None
+            return self.queue.pop()
+
+    def positions(self) -> list[tuple[EngineRequest, News]]:
+        """Return the new positions of the requests whose position has changed."""
+        changed: list[tuple[EngineRequest, News]] = []
+        with self.wakeup:
+            for position, request in enumerate(self.queue.in_order(), start=1):
+                ticket = self.tickets[request]
+                if ticket.position != position:
+                    ticket.position = position
+                    changed.append((request, Queued(position)))
+        return changed
+
+    def step(self) -> list[Output]:
+        """Run one step; when the engine raises, its whole batch fails and the next one starts afresh."""
+        try:
+            return self.engine.step()
+        except Exception as fault:
+            log.error("A step of model %s failed.\n%s", self.name, trace(fault))
+            return [(request, Failed(AisterError("internal_error"))) for request in self.engine.abandon()]
+
+    def fail_everything(self, error: AisterError) -> None:
+        """Tell everyone who is still waiting that it is over."""
+        with self.wakeup:
+            requests = list(self.tickets)
+        self.deliver([(request, Failed(error)) for request in requests])
+
+    def deliver(self, outputs: Iterable[tuple[EngineRequest, News]]) -> None:
+        """Tell the listeners, one call for each event loop. A request that has been told its end hears nothing more."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Listener, News]]] = {}
+        ended = 0
+        for request, news in outputs:
+            is_end = isinstance(news, Finished | Failed)
+            with self.wakeup:
+                ticket = self.tickets.pop(request, None) if is_end else self.tickets.get(request)
+            if ticket is not None:
+                by_loop.setdefault(ticket.loop, []).append((ticket.listener, news))
+                ended += is_end
+        self.pace.ended(time.monotonic(), ended)
+        for loop, calls in by_loop.items():
+            self.tell(loop, calls)
+
+    def tell(self, loop: asyncio.AbstractEventLoop, calls: list[tuple[Listener, News]]) -> None:
+        """Call the listeners on their loop. A loop that has closed has nobody left to tell."""
+        try:
+            loop.call_soon_threadsafe(call_listeners, calls)
+        except RuntimeError:
+            log.warning("An event loop closed before %d outputs of model %s reached it.", len(calls), self.name)
+
+
+def call_listeners(calls: list[tuple[Listener, News]]) -> None:
+    """Call each listener; one that raises does not keep the others from hearing. Runs on the event loop."""
+    for listener, news in calls:
+        try:
+            listener(news)
+        except Exception as fault:
+            log.error("A listener failed.\n%s", trace(fault))
+
+
+def as_aister_error(fault: Exception) -> AisterError:
+    """Return the error for the client; what is not meant for clients is logged and becomes `internal_error`."""
+    if isinstance(fault, AisterError):
+        return fault
+    log.error("A request could not join.\n%s", trace(fault))
+    return AisterError("internal_error")

@@ -1,0 +1,118 @@
+"""Chat: from a draft of a conversation to what the decoder engine takes, and from its answer back to a message."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+import msgspec
+
+from inference.catalog import Task
+from inference.engines.base import Delta
+from inference.engines.generation import GenerationRequest, Sampling
+from inference.errors import AisterError
+from inference.protocol import ChatSettings, Message
+from inference.tasks.answer import Result
+from inference.tasks.conversation import Conversation, new_message
+
+if TYPE_CHECKING:
+    from inference.engines.decoder import DecoderEngine  # brings torch
+
+DEFAULT_MAX_TOKENS = 1024
+
+Turns = list[tuple[str, str]]
+T = TypeVar("T")
+
+
+class ChatAnswer:
+    """One answer to the last message of a draft."""
+
+    task: ClassVar[Task] = "chat"
+
+    def __init__(
+        self, conversation: Conversation, draft: list[Message], settings: ChatSettings, *, is_kept: bool = True
+    ) -> None:
+        self.conversation = conversation
+        self.draft = draft
+        self.settings = settings
+        self.is_kept = is_kept  # a session's conversation; that of a plain HTTP request is found by its prefix
+        self.truncated = 0
+        self.message_id: str | None = draft[-1].id
+        self.parts: list[str] = []
+
+    def prepare(self, engine: "DecoderEngine", key: str) -> GenerationRequest:
+        """Return what the engine is to do; raise AisterError (text_too_long, invalid_conversation)."""
+        wanted = self.settings.max_tokens or DEFAULT_MAX_TOKENS
+        context = engine.max_context_tokens
+        turns: Turns = [(message.role, message.text) for message in self.draft]
+        prompt, self.truncated = fit(engine, self.settings.system, turns, context - min(wanted, context // 2))
+        return GenerationRequest(
+            key=key,
+            prompt=prompt,
+            max_tokens=min(wanted, context - len(prompt)),
+            sampling=sampling(engine, self.settings),
+            stop=tuple(self.settings.stop or ()),
+            conversation=self.conversation.id if self.is_kept else None,
+        )
+
+    def hear(self, delta: Delta) -> Sequence[Delta]:
+        """Keep the text and pass it on."""
+        self.parts.append(delta.text)
+        return (delta,)
+
+    def conclude(self, *, is_cancelled: bool) -> Result:
+        """Let the answer stand in the conversation. One cancelled before its first token leaves it as it was."""
+        text = "".join(self.parts)
+        if is_cancelled and not text:
+            return Result()
+        message = new_message("assistant", text)
+        if is_cancelled:
+            message = msgspec.structs.replace(message, status="cancelled")
+        self.conversation.messages = [*self.draft, message]
+        return Result(message=message)
+
+
+def fit(engine: "DecoderEngine", system: str | None, turns: Turns, room_tokens: int) -> tuple[list[int], int]:
+    """Return the prompt's token ids and how many of the oldest messages were left out to make it fit.
+
+    Whole turns go, never the system prompt, never the last message. Raises AisterError (text_too_long) when those two
+    alone are too long. The number to leave out is found by halving, so that a long history is not tokenised once for
+    each of its turns.
+    """
+    starts = [position for position, (role, _) in enumerate(turns) if role == "user"]
+    low, high = 0, len(starts) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if len(encode(engine, system, turns[starts[middle] if middle else 0 :])) <= room_tokens:
+            high = middle
+        else:
+            low = middle + 1
+    left_out = starts[low] if low else 0
+    prompt = encode(engine, system, turns[left_out:])
+    if len(prompt) > room_tokens:
+        message = (
+            f"The message has {len(prompt):,} tokens with its system prompt; {room_tokens:,} fit. "
+            "Shorten it, or lower max_tokens."
+        )
+        raise AisterError("text_too_long", message, param="text")
+    return prompt, left_out
+
+
+def encode(engine: "DecoderEngine", system: str | None, turns: Turns) -> list[int]:
+    """Return the token ids of a rendered conversation."""
+    return engine.text.encode([("system", system), *turns] if system else turns)
+
+
+def sampling(engine: "DecoderEngine", settings: ChatSettings) -> Sampling:
+    """Return how to draw tokens: the session's settings, and the model's own where it has none."""
+    defaults = engine.defaults
+    return Sampling(
+        temperature=chosen(settings.temperature, defaults.temperature),
+        top_p=chosen(settings.top_p, defaults.top_p),
+        top_k=chosen(settings.top_k, defaults.top_k),
+        repetition_penalty=chosen(settings.repetition_penalty, defaults.repetition_penalty),
+        seed=settings.seed,
+    )
+
+
+def chosen(setting: T | None, default: T) -> T:
+    """Return the setting, or the default where it is null."""
+    return default if setting is None else setting

@@ -1,0 +1,185 @@
+"""The usage ledger: a request whose `response.done` a client has seen has its row, exactly once, also after a kill -9.
+
+Threads: `reserve` and `post` are called on event loops; one writer thread, started at first use, commits what has
+come together within
+`WINDOW_S` in one transaction. Tokens never wait for the database; only a request's last event does.
+
+Promises: the queue is bounded by the places given out. A row is written whatever becomes of the session that asked. A
+database that fails is tried again for `PATIENCE_S`, then the request is told `usage_unavailable`. A row that the
+database refuses fails alone.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import InterfaceError, OperationalError, connection
+
+from inference.errors import AisterError, trace
+from inference.models import UsageRecord
+
+log = logging.getLogger(__name__)
+
+CAPACITY = 10_000
+WINDOW_S = 0.003
+PATIENCE_S = 5.0
+RETRY_S = 0.1
+MOST_ROWS = 500
+
+Write = Callable[[list[UsageRecord]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row on its way, and who waits for it."""
+
+    record: UsageRecord
+    loop: asyncio.AbstractEventLoop
+    committed: "asyncio.Future[None]"
+
+
+class Ledger:
+    """Writes usage rows, many in one transaction."""
+
+    def __init__(self, write: Write, *, capacity: int = CAPACITY, patience_s: float = PATIENCE_S) -> None:
+        self.write = write
+        self.capacity = capacity
+        self.patience_s = patience_s
+        self.lock = threading.Lock()
+        self.reserved = 0
+        self.entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self.thread: threading.Thread | None = None
+
+    # -- event loops --------------------------------------------------------------------------------------------------
+
+    def reserve(self) -> None:
+        """Reserve a place for one row, given back by `release` or by the row's end.
+
+        Raises AisterError (overloaded) when the ledger is full.
+        """
+        with self.lock:
+            if self.reserved >= self.capacity:
+                raise AisterError("overloaded", retry_after_s=1.0)
+            self.reserved += 1
+
+    def release(self) -> None:
+        """Give back a reserved place that no row came for."""
+        with self.lock:
+            self.reserved -= 1
+
+    def post(self, record: UsageRecord) -> "asyncio.Future[None]":
+        """Hand over the row of a reserved place. The future ends when it is committed, or with `usage_unavailable`."""
+        loop = asyncio.get_running_loop()
+        entry = Entry(record, loop, loop.create_future())
+        with self.lock:
+            if self.thread is None:
+                self.thread = threading.Thread(target=self.run, name="aister-ledger", daemon=True)
+                self.thread.start()
+        self.entries.put(entry)
+        return entry.committed
+
+    def close(self) -> None:
+        """Write what is there and end the thread. Any thread but the ledger's."""
+        with self.lock:
+            thread, self.thread = self.thread, None
+        if thread is not None:
+            self.entries.put(None)
+            thread.join()
+
+    # -- the writer thread --------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Write until closed."""
+        try:
+            while (batch := self.collect()) is not None:
+                self.settle(batch)
+        finally:
+            connection.close()
+
+    def collect(self) -> list[Entry] | None:
+        """Wait for a row and for what comes in the moment after it; None when the ledger is closed."""
+        first = self.entries.get()
+        if first is None:
+            return None
+        time.sleep(WINDOW_S)
+        batch = [first]
+        while len(batch) < MOST_ROWS:
+            try:
+                entry = self.entries.get_nowait()
+            except queue.Empty:
+                break
+            if entry is None:
+                self.entries.put(None)  # seen again after this batch
+                break
+            batch.append(entry)
+        return batch
+
+    def settle(self, batch: list[Entry]) -> None:
+        """Write a batch and tell who waits. Every entry is told one outcome."""
+        try:
+            self.write_patiently([entry.record for entry in batch])
+        except Exception as fault:
+            self.settle_failed(batch, fault)
+        else:
+            self.tell(batch, None)
+
+    def settle_failed(self, batch: list[Entry], fault: Exception) -> None:
+        """A batch failed: alone, a row is at fault or the database is gone; of many, each gets a try of its own."""
+        if len(batch) > 1 and not is_outage(fault):
+            for entry in batch:
+                self.settle([entry])
+            return
+        log.error("%d usage rows could not be written.\n%s", len(batch), trace(fault))
+        self.tell(batch, AisterError("usage_unavailable", retry_after_s=5.0))
+
+    def write_patiently(self, records: list[UsageRecord]) -> None:
+        """Write, and go on trying while the database is away, for `patience_s`."""
+        deadline_s = time.monotonic() + self.patience_s
+        while True:
+            try:
+                return self.write(records)
+            except Exception as fault:
+                connection.close()  # the next try opens a new one
+                if not is_outage(fault) or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(RETRY_S)
+
+    def tell(self, batch: list[Entry], error: AisterError | None) -> None:
+        """Give the places back and resolve the futures on their loops.
+
+        A loop that has closed has nobody left to tell.
+        """
+        with self.lock:
+            self.reserved -= len(batch)
+        for entry in batch:
+            try:
+                entry.loop.call_soon_threadsafe(resolve, entry.committed, error)
+            except RuntimeError:
+                log.debug("An event loop closed before a usage row's end reached it.")
+
+
+def resolve(committed: "asyncio.Future[None]", error: AisterError | None) -> None:
+    """End a future, unless whoever waited has gone. Runs on the event loop."""
+    if committed.done():
+        return
+    if error is None:
+        committed.set_result(None)
+    else:
+        committed.set_exception(error)
+
+
+def is_outage(fault: Exception) -> bool:
+    """Say whether the database was away or locked, rather than refusing what it was given."""
+    return isinstance(fault, OperationalError | InterfaceError)
+
+
+def insert(records: list[UsageRecord]) -> None:
+    """Write rows in one transaction. A row that is there already is left as it is, so that trying again is safe."""
+    UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
+
+
+ledger = Ledger(insert)

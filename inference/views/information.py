@@ -1,0 +1,91 @@
+"""What a client can ask without a model running: models, languages, health. Event loop."""
+
+from typing import Any
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connection
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from inference.apps import manager, sessions
+from inference.catalog import ModelEntry
+from inference.http import endpoint, json_response
+from inference.manager import State
+
+
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of `GET /v1/models`. `engine` says how it runs, null until it is loaded."""
+
+    id: str
+    task: str
+    default: bool
+    demonstration: bool
+    description: str
+    languages: list[str]
+    examples: list[str]
+    loaded: bool
+    engine: dict[str, Any] | None
+
+
+@endpoint("GET")
+async def models(_request: HttpRequest) -> HttpResponseBase:
+    """`GET /v1/models`: the models of this server, the default of each task first."""
+    entries = sorted(manager().catalog, key=lambda entry: (entry.task, not entry.is_default))
+    return json_response({"models": [describe(entry) for entry in entries]})
+
+
+def describe(entry: ModelEntry) -> ModelDescription:
+    """Return what clients see of a model."""
+    model = manager().loaded(entry.id)
+    return ModelDescription(
+        id=entry.id,
+        task=entry.task,
+        default=entry.is_default,
+        demonstration=entry.card.demonstration,
+        description=entry.card.description,
+        languages=list(entry.card.languages),
+        examples=list(entry.card.examples),
+        loaded=model is not None,
+        engine=model.engine.describe() if model else None,
+    )
+
+
+@endpoint("GET")
+async def healthz(_request: HttpRequest) -> HttpResponseBase:
+    """`GET /healthz`: the process is alive."""
+    return json_response({"status": "ok"})
+
+
+@endpoint("GET")
+async def readyz(_request: HttpRequest) -> HttpResponseBase:
+    """`GET /readyz`: 200 when requests can be served at once, else 503.
+
+    Either way it says what is there and what is not.
+    """
+    checks = {
+        "models": all(is_ready(entry) for entry in manager().catalog if entry.is_default),
+        "threads": manager().is_healthy,
+        "sessions": not sessions().is_closing,
+        "database": await sync_to_async(database_answers, thread_sensitive=False)(),
+    }
+    is_serving = all(checks.values())
+    status = "ready" if is_serving else "not ready"
+    return json_response({"status": status, "checks": checks}, 200 if is_serving else 503)
+
+
+def is_ready(entry: ModelEntry) -> bool:
+    """Say whether a model answers at once."""
+    return manager().state(entry.id) is State.RESIDENT
+
+
+def database_answers() -> bool:
+    """Say whether the database answers."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    finally:
+        connection.close()
+    return True

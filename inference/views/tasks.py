@@ -1,0 +1,126 @@
+"""The API over plain HTTP: the same tasks as over WebSocket, for a single shot. Event loop.
+
+An exchange lives as long as its answer is wanted: Django cancels the view, or closes the stream, when the client goes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import msgspec
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from accounts.authentication import Caller
+from inference.apps import manager
+from inference.callers import account_errors, identify, spend_request
+from inference.catalog import ModelEntry, Task
+from inference.errors import CODES, AisterError
+from inference.exchange import Exchange
+from inference.http import endpoint, headers_of, json_response, read_body
+from inference.protocol import (
+    ChatBody,
+    ChatSettings,
+    Error,
+    ErrorBody,
+    HttpMessage,
+    ResponseDone,
+    ServerEvent,
+    encode,
+)
+from inference.tasks.answer import Answer
+from inference.tasks.chat import ChatAnswer
+from inference.tasks.conversation import Conversation, checked_text, new_message
+
+CHAT_BODY = msgspec.json.Decoder(ChatBody)
+
+
+@endpoint("POST", websocket=True)
+async def chat(request: HttpRequest) -> HttpResponseBase:
+    """`POST /v1/chat`: answer a conversation, as JSON or as server-sent events."""
+    caller = await identify(headers_of(request), task="chat")
+    body = read_body(request, CHAT_BODY)
+    entry = choose_model(caller, "chat", body.model)
+    exchange = Exchange(caller, entry, body.id, chat_answer(body))
+    spend_request(caller)
+    return await (stream(exchange) if body.stream else single(exchange))
+
+
+def choose_model(caller: Caller, task: Task, model_id: str | None) -> ModelEntry:
+    """Return the model that was asked for; raise AisterError (unknown_model, wrong_task, forbidden_model)."""
+    entry = manager().catalog.find(task, model_id)
+    with account_errors():
+        caller.check_model(entry.id)
+    return entry
+
+
+def chat_answer(body: ChatBody) -> Answer:
+    """Return the answer to the conversation in a body.
+
+    Raises AisterError: invalid_conversation, nothing_to_answer, empty_text, text_too_long.
+    """
+    first, *others = body.messages
+    if any(message.role == "system" for message in others):
+        raise AisterError("invalid_conversation", "Only the first message may be of the system.", param="messages")
+    turns = others if first.role == "system" else body.messages
+    if not turns or turns[-1].role != "user":
+        raise AisterError("nothing_to_answer", "The last message must be the user's.", param="messages")
+    settings = with_system(body.settings, first) if first.role == "system" else body.settings
+    offset = len(body.messages) - len(turns)
+    draft = [
+        new_message(
+            "assistant" if turn.role == "assistant" else "user", checked_text(turn.text, f"messages[{position}].text")
+        )
+        for position, turn in enumerate(turns, start=offset)
+    ]
+    return ChatAnswer(Conversation(), draft, settings, is_kept=False)
+
+
+def with_system(settings: ChatSettings, message: HttpMessage) -> ChatSettings:
+    """Return the settings with a system message as their system prompt."""
+    return msgspec.structs.replace(settings, system=checked_text(message.text, "messages[0].text"))
+
+
+async def single(exchange: Exchange) -> HttpResponseBase:
+    """Run an exchange to its end and answer with its last event, under the status of its error if it has one."""
+    async with exchange:
+        last: ServerEvent | None = None
+        async for event in exchange.events():
+            last = event
+    return json_response(last, status_of(last))
+
+
+def status_of(event: ServerEvent | None) -> int:
+    """Return the HTTP status of a last event."""
+    error = event.error if isinstance(event, Error | ResponseDone) else msgspec.UNSET
+    return CODES[error.code].status if isinstance(error, ErrorBody) else 200
+
+
+async def stream(exchange: Exchange) -> HttpResponseBase:
+    """Answer with server-sent events; a request that is refused is answered as JSON under its error's status."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(exchange)
+        events = exchange.events()
+        first = await anext(events)
+        if isinstance(first, Error):
+            return json_response(first, status_of(first))
+        response = StreamingHttpResponse(
+            server_sent(first, events, stack.pop_all()), content_type="text/event-stream; charset=utf-8"
+        )
+    response["Cache-Control"] = "no-cache"
+    response["X-Accel-Buffering"] = "no"  # nginx would hold the events back
+    return response
+
+
+async def server_sent(
+    first: ServerEvent, events: AsyncIterator[ServerEvent], exchange: AsyncExitStack
+) -> AsyncIterator[str]:
+    """Yield events in the format of text/event-stream; the exchange ends with the iteration."""
+    async with exchange:
+        yield server_sent_event(first)
+        async for event in events:
+            yield server_sent_event(event)
+
+
+def server_sent_event(event: ServerEvent) -> str:
+    """Return one event. JSON holds no line break, so one `data` line is enough."""
+    return f"event: {event.__struct_config__.tag}\ndata: {encode(event)}\n\n"
