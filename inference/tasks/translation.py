@@ -1,0 +1,221 @@
+"""Translation: from a client's texts to the sentences that the engine takes, and from its sentences back to texts.
+
+`prepare` runs on a worker thread: it detects, splits and tokenises. An `Assembler` belongs to one request and one
+thread.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from inference.catalog import Task
+from inference.engines import translation_text
+from inference.engines.base import Delta
+from inference.engines.languages import Languages, find_code
+from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
+from inference.errors import AisterError
+from inference.protocol import TranslationResult
+from inference.tasks.answer import Result
+from inference.tasks.detection import Detection, detector_for
+from inference.tasks.segmenting import UNSPACED, split_text
+
+AUTO = "auto"
+MAX_TEXTS = 128  # in one list
+MAX_TEXT_CHARACTERS = 50_000
+MAX_TOTAL_CHARACTERS = 100_000
+# Models are trained on sentences: beyond some 200 tokens they leave things out, whatever their position table holds.
+MAX_SENTENCE_TOKENS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One text: its language, and its parts in order: text to keep, or the place of a sentence in the request."""
+
+    parts: tuple[str | int, ...]
+    source: Detection
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTranslation:
+    """What the engine is to do, which may be nothing, and how its answers make the texts."""
+
+    request: SequenceRequest
+    items: tuple[Item, ...]
+
+
+def prepare(
+    engine: Seq2SeqEngine, text: str | list[str], source: str, target: str, *, key: str, num_beams: int = 1
+) -> PreparedTranslation:
+    """Make a request of one text or a list of them, from `source` (a code, or auto) into `target`.
+
+    Takes milliseconds; seconds for the first detection. Raises AisterError: empty_text, text_too_long,
+    unknown_language, unsupported_pair, or wrong_task when the model does not translate.
+    """
+    texts = check_texts(text)
+    languages = engine.text.languages
+    into = find_language(languages, target, "target")
+    stated = None if source.strip().lower() == AUTO else find_language(languages, source, "source")
+    if stated:
+        _check_pair(languages, stated, into)
+    sources = [_stated(stated)] * len(texts) if stated else detect(languages, texts, into)
+    sentences: list[translation_text.Sequence] = []
+    items = tuple(_item(engine, each, found, into, sentences) for each, found in zip(texts, sources, strict=True))
+    request = SequenceRequest(key=key, sequences=tuple(sentences), num_beams=num_beams)
+    engine.check(request)
+    return PreparedTranslation(request, items)
+
+
+def check_texts(text: str | list[str]) -> list[str]:
+    """Return the texts as a list. Raises AisterError (empty_text, text_too_long) with the one at fault as `param`."""
+    texts = [text] if isinstance(text, str) else text
+    if not texts:
+        raise AisterError("empty_text", "The list has no texts. Send at least one.", param="text")
+    if len(texts) > MAX_TEXTS:
+        raise AisterError(
+            "text_too_long", f"The list has more than {MAX_TEXTS} texts. Send several lists.", param="text"
+        )
+    for place, each in enumerate(texts):
+        param = "text" if isinstance(text, str) else f"text[{place}]"
+        if not each:
+            raise AisterError("empty_text", param=param)
+        if len(each) > MAX_TEXT_CHARACTERS:
+            message = f"The text has {len(each)} characters; at most {MAX_TEXT_CHARACTERS} go. Split it."
+            raise AisterError("text_too_long", message, param=param)
+    if sum(map(len, texts)) > MAX_TOTAL_CHARACTERS:
+        message = f"The texts together have more than {MAX_TOTAL_CHARACTERS} characters. Send several lists."
+        raise AisterError("text_too_long", message, param="text")
+    return texts
+
+
+def find_language(languages: Languages, named: str, param: str) -> str:
+    """Return our code of the language that a client names. Raises AisterError (unknown_language)."""
+    code = find_code(named, (*languages.sources, *languages.targets))
+    if code is None:
+        known = ", ".join(languages.sources if param == "source" else languages.targets)
+        raise AisterError(
+            "unknown_language", f"The model does not know this {param} language. It knows: {known}.", param=param
+        )
+    return code
+
+
+def detect(languages: Languages, texts: Iterable[str], target: str) -> list[Detection]:
+    """Guess the language of each text by itself, among those that the model reads and that go with `target`."""
+    candidates = [code for code in languages.sources if code == target or languages.translates(code, target)]
+    if not candidates:
+        raise AisterError("unsupported_pair", f"The model translates nothing into {target}.", param="target")
+    detector = detector_for(candidates)
+    return [detector.detect(text, target=target) for text in texts]
+
+
+def _check_pair(languages: Languages, source: str, target: str) -> None:
+    if source != target and not languages.translates(source, target):
+        raise AisterError(
+            "unsupported_pair", f"The model does not translate from {source} to {target}.", param="target"
+        )
+
+
+def _stated(source: str) -> Detection:
+    return Detection(source, 1.0, is_uncertain=False)
+
+
+def _item(
+    engine: Seq2SeqEngine, text: str, found: Detection, target: str, sentences: list[translation_text.Sequence]
+) -> Item:
+    """Take one text apart, adding its sentences to those of the request."""
+    source = found.language
+    if source == target:
+        return Item((text,), found)
+    most = min(engine.max_source_tokens, MAX_SENTENCE_TOKENS)
+    pieces = split_text(text, source, lambda piece: len(engine.text.encode(piece, source, target).tokens) <= most)
+    parts: list[str | int] = []
+    for piece in pieces:
+        if not piece.is_sentence:
+            parts.append(piece.text)
+            continue
+        if parts and isinstance(parts[-1], int) and source in UNSPACED and target not in UNSPACED:
+            parts.append(" ")
+        parts.append(len(sentences))
+        sentences.append(engine.text.encode(piece.text, source, target))
+    return Item(tuple(parts), found)
+
+
+class Assembler:
+    """Puts sentences that come in any order back into their texts, which grow from the front."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        """Take the items of a PreparedTranslation."""
+        self._items = items
+        self._item_of = {
+            part: place for place, item in enumerate(items) for part in item.parts if isinstance(part, int)
+        }
+        self._sentences: dict[int, str] = {}
+        self._told_parts = [0] * len(items)
+        self._told = [""] * len(items)
+
+    def begin(self) -> list[Delta]:
+        """Return what can be told before any sentence: white space in front, and texts that stay as they are."""
+        return [delta for place in range(len(self._items)) for delta in self._tell(place)]
+
+    def feed(self, delta: Delta) -> list[Delta]:
+        """Take the engine's sentence number `delta.item`; return what can be told now, by text instead of sentence."""
+        self._sentences[delta.item] = delta.text
+        return self._tell(self._item_of[delta.item])
+
+    def _tell(self, place: int) -> list[Delta]:
+        parts = self._items[place].parts
+        text = ""
+        while self._told_parts[place] < len(parts):
+            part = parts[self._told_parts[place]]
+            if isinstance(part, int) and part not in self._sentences:
+                break
+            text += self._sentences.pop(part) if isinstance(part, int) else part
+            self._told_parts[place] += 1
+        self._told[place] += text
+        return [Delta(text, place)] if text else []
+
+    def translations(self) -> list[TranslationResult]:
+        """Return the texts as far as they have been told: whole ones when every sentence is here."""
+        return [
+            TranslationResult(
+                text=text,
+                source=item.source.language,
+                confidence=item.source.confidence,
+                uncertain=item.source.is_uncertain,
+            )
+            for item, text in zip(self._items, self._told, strict=True)
+        ]
+
+
+class TranslationAnswer:
+    """One answer to `translation.create`."""
+
+    task: ClassVar[Task] = "translation"
+    truncated = 0
+    message_id: str | None = None
+
+    def __init__(self, text: str | list[str], source: str | None, target: str | None) -> None:
+        """Take what the client sent, or its session's settings say. No source is `auto`; no target is refused."""
+        self._text = text
+        self._source = source or AUTO
+        self._target = target
+        self._assembler = Assembler(())
+
+    def prepare(self, engine: Seq2SeqEngine, key: str) -> SequenceRequest:
+        """Return what the engine is to do. Worker thread. Raises AisterError, as the function `prepare` does."""
+        if not self._target:
+            raise AisterError("invalid_field", "Name the language to translate into.", param="target")
+        prepared = prepare(engine, self._text, self._source, self._target, key=key)
+        self._assembler = Assembler(prepared.items)
+        return prepared.request
+
+    def begin(self) -> Sequence[Delta]:
+        """Return what the client is told first, before the model has said anything. Event loop."""
+        return self._assembler.begin()
+
+    def hear(self, delta: Delta) -> Sequence[Delta]:
+        """Take one sentence and return what the client is told. Event loop."""
+        return self._assembler.feed(delta)
+
+    def conclude(self, *, is_cancelled: bool) -> Result:  # noqa: ARG002  # a cancelled answer holds what came before
+        """Return the texts, as far as they came. Event loop."""
+        return Result(translations=self._assembler.translations())
