@@ -4,6 +4,7 @@ Anything that the operator can mend raises ConfigurationError, with one line tha
 """
 
 import gc
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -82,6 +83,7 @@ def warm(manager: ModelManager, on_done: Callable[[list[str]], None], on_fault: 
     Garbage collection is off meanwhile: importing torch and transformers makes 2,400 modules' worth of objects that
     stay, and looking through them again and again took a fifth of the time. Frozen, they cost no pause later either.
     """
+    os.environ.setdefault("TQDM_DELAY", "1")  # no progress bar for what takes less than a second
     models = [entry.id for entry in manager.catalog if entry.is_default]
     lock, left = threading.Lock(), set(models)
 

@@ -1,6 +1,7 @@
 """`manage.py serve`: everything from an empty directory to a listening server, in one command."""
 
 import asyncio
+import os
 import sys
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from inference.apps import manager, sessions
 from inference.usage import ledger
 
 GRACE_S = 20.0
+CLOSE_S = 5.0
 
 
 class Command(BaseCommand):
@@ -63,7 +65,11 @@ class Command(BaseCommand):
         self.say("Stopping ...")
         await sessions().close(GRACE_S)
         await asyncio.to_thread(ledger.close)
-        await asyncio.to_thread(manager().close)
+        try:
+            await asyncio.wait_for(asyncio.to_thread(manager().close), CLOSE_S)
+        except TimeoutError:
+            self.say("A model is still being loaded: ending without it.")
+            os._exit(0)  # all that must be kept is written, and Python would wait for the loader's thread
 
     def say(self, text: str) -> None:
         """Print now, whatever stdout is."""
