@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -137,7 +137,7 @@ class Response:
             case Started():
                 self.create()
             case Delta():
-                self.hear_delta(news)
+                self.tell(self.answer.hear(news))
             case Finished() | Failed():
                 if not self.ended.done():
                     self.ended.set_result(news)
@@ -157,14 +157,15 @@ class Response:
                 message_id=UNSET if message_id is None else message_id,
             )
         )
+        self.tell(self.answer.begin())
 
-    def hear_delta(self, delta: Delta) -> None:
-        """Pass text on, as the task wants it."""
-        for told in self.answer.hear(delta):
+    def tell(self, deltas: Iterable[Delta]) -> None:
+        """Pass text on to the client."""
+        for delta in deltas:
             if self.first_token_s is None:
                 self.first_token_s = time.monotonic()
-            item = UNSET if self.answer.task == "chat" else told.item
-            self.emit(ResponseDelta(id=self.event_id, text=told.text, item=item))
+            item = UNSET if self.answer.task == "chat" else delta.item
+            self.emit(ResponseDelta(id=self.event_id, text=delta.text, item=item))
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from accounts.authentication import Caller
 from inference.apps import manager, sessions
 from inference.callers import account_errors, headers_of, identify, session_limits, spend_request
 from inference.catalog import ModelEntry, Task
+from inference.descriptions import language_codes
 from inference.errors import AisterError, trace
 from inference.outbox import Outbox
 from inference.protocol import (
@@ -145,7 +146,7 @@ class SessionConsumer(AsyncConsumer):
             session_id=self.session_id,
             task=self.task,
             model=ModelInfo(id=self.entry.id, demonstration=card.demonstration, description=card.description),
-            languages=list(card.languages),
+            languages=language_codes(self.entry),
             settings=self.settings,
             limits=session_limits(
                 self.caller,

@@ -31,6 +31,9 @@ class Answer(Protocol):
         AisterError.
         """
 
+    def begin(self) -> Sequence[Delta]:
+        """Return what the client is told before the engine has said anything. Event loop, once."""
+
     def hear(self, delta: Delta) -> Sequence[Delta]:
         """Take what the engine said and return what the client is told. Event loop."""
 

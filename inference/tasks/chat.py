@@ -53,6 +53,10 @@ class ChatAnswer:
             conversation=self.conversation.id if self.is_kept else None,
         )
 
+    def begin(self) -> Sequence[Delta]:
+        """Nothing is known of an answer before its first token."""
+        return ()
+
     def hear(self, delta: Delta) -> Sequence[Delta]:
         """Keep the text and pass it on."""
         self.parts.append(delta.text)

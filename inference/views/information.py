@@ -1,8 +1,5 @@
 """What a client can ask without a model running: models, languages, health. Event loop."""
 
-from typing import Any
-
-import msgspec
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
 from django.http import HttpRequest
@@ -10,22 +7,9 @@ from django.http.response import HttpResponseBase
 
 from inference.apps import manager, sessions
 from inference.catalog import ModelEntry
+from inference.descriptions import describe, describe_languages
 from inference.http import endpoint, json_response
 from inference.manager import State
-
-
-class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of `GET /v1/models`. `engine` says how it runs, null until it is loaded."""
-
-    id: str
-    task: str
-    default: bool
-    demonstration: bool
-    description: str
-    languages: list[str]
-    examples: list[str]
-    loaded: bool
-    engine: dict[str, Any] | None
 
 
 @endpoint("GET")
@@ -35,20 +19,11 @@ async def models(_request: HttpRequest) -> HttpResponseBase:
     return json_response({"models": [describe(entry) for entry in entries]})
 
 
-def describe(entry: ModelEntry) -> ModelDescription:
-    """Return what clients see of a model."""
-    model = manager().loaded(entry.id)
-    return ModelDescription(
-        id=entry.id,
-        task=entry.task,
-        default=entry.is_default,
-        demonstration=entry.card.demonstration,
-        description=entry.card.description,
-        languages=list(entry.card.languages),
-        examples=list(entry.card.examples),
-        loaded=model is not None,
-        engine=model.engine.describe() if model else None,
-    )
+@endpoint("GET")
+async def languages(request: HttpRequest) -> HttpResponseBase:
+    """`GET /v1/languages`: what the default translation model knows, or the one that `?model=` names."""
+    entry = manager().catalog.find("translation", request.GET.get("model"))
+    return json_response({"languages": await sync_to_async(describe_languages, thread_sensitive=False)(entry)})
 
 
 @endpoint("GET")

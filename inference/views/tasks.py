@@ -25,13 +25,16 @@ from inference.protocol import (
     HttpMessage,
     ResponseDone,
     ServerEvent,
+    TranslateBody,
     encode,
 )
 from inference.tasks.answer import Answer
 from inference.tasks.chat import ChatAnswer
 from inference.tasks.conversation import Conversation, checked_text, new_message
+from inference.tasks.translation import TranslationAnswer
 
 CHAT_BODY = msgspec.json.Decoder(ChatBody)
+TRANSLATE_BODY = msgspec.json.Decoder(TranslateBody)
 
 
 @endpoint("POST", websocket=True)
@@ -43,6 +46,17 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     exchange = Exchange(caller, entry, body.id, chat_answer(body))
     spend_request(caller)
     return await (stream(exchange) if body.stream else single(exchange))
+
+
+@endpoint("POST", websocket=True)
+async def translate(request: HttpRequest) -> HttpResponseBase:
+    """`POST /v1/translate`: translate a text or a list of texts."""
+    caller = await identify(headers_of(request), task="translation")
+    body = read_body(request, TRANSLATE_BODY)
+    entry = choose_model(caller, "translation", body.model)
+    exchange = Exchange(caller, entry, body.id, TranslationAnswer(body.text, body.source, body.target))
+    spend_request(caller)
+    return await single(exchange)
 
 
 def choose_model(caller: Caller, task: Task, model_id: str | None) -> ModelEntry:
