@@ -33,14 +33,11 @@ LIMITS = (
     "Limits",
     {"classes": ["collapse"], "fields": ["models", "origins", "requests_per_minute", "max_sessions", "owner"]},
 )
-USE = ("Use", {"fields": ["created_at", "last_used_at", "requests", "today", "tokens"]})
+USE = ("Use", {"fields": ["created", "last_used_at", "requests", "today", "tokens"]})
 NEW_FIELDSETS = [(None, {"fields": ["public_id", "name", "tasks", "lifetime"]}), LIMITS]
 FIELDSETS = [(None, {"fields": ["masked_id", "state_badge", "name", "tasks", "expires_at"]}), LIMITS, USE]
-REVOKED_SCOPES = ["allowed_tasks", "allowed_models", "allowed_origins"]
-REVOKED_FIELDSETS = [
-    (None, {"fields": ["masked_id", "state_badge", "name", "owner", "revoked_at", "expires_at", *REVOKED_SCOPES]}),
-    USE,
-]
+SCOPES = ["allowed_tasks", "allowed_models", "allowed_origins"]
+REVOKED_FIELDSETS = [(None, {"fields": ["masked_id", "state_badge", "revoked", "owner_name", *SCOPES]}), USE]
 EXAMPLES: dict[str, dict[str, Any]] = {
     "chat": {"messages": [{"role": "user", "text": "Hello!"}]},
     "translate": {"text": "Good morning", "source": "auto", "target": "fr"},
@@ -56,9 +53,16 @@ def ago(when: datetime | None) -> str | SafeString:
     """Return how long ago something was, with the exact time as its tooltip."""
     if when is None:
         return "never"
+    return format_html('<time title="{}">{} ago</time>', f"{when:%Y-%m-%d %H:%M:%S} UTC", timesince(when, depth=1))
+
+
+def moment(when: datetime | None) -> str | SafeString:
+    """Return a date and time in UTC; in a list, the time is only its tooltip."""
+    if when is None:
+        return "never"
     exact = f"{when:%Y-%m-%d %H:%M:%S} UTC"
     return format_html(
-        '<time datetime="{}" title="{}">{} ago</time>', when.isoformat(), exact, timesince(when, depth=1)
+        '<time title="{}">{}<span class="key-time"> {} UTC</span></time>', exact, f"{when:%Y-%m-%d}", f"{when:%H:%M}"
     )
 
 
@@ -89,15 +93,14 @@ class ApiKeyAdmin(KeyModelAdmin):
     """Make, list, change and revoke keys."""
 
     list_display = [
-        "name",
-        "masked_id",
+        "named",
         "owner",
         "state_badge",
         "last_used",
         "requests",
         "today",
         "tokens",
-        "created_at",
+        "created",
     ]
     list_filter = [StateFilter, ("owner", admin.RelatedOnlyFieldListFilter)]
     list_select_related = ["owner"]
@@ -105,21 +108,29 @@ class ApiKeyAdmin(KeyModelAdmin):
     search_help_text = "Find keys by name or id"
     actions = ["revoke_selected"]
     readonly_fields = [
-        "masked_id",
-        "state_badge",
-        "created_at",
-        "last_used_at",
-        "revoked_at",
-        "requests",
-        "today",
-        "tokens",
-        *REVOKED_SCOPES,
+        *(
+            "masked_id",
+            "state_badge",
+            "owner_name",
+            "created",
+            "revoked",
+            "last_used_at",
+            "requests",
+            "today",
+            "tokens",
+        ),
+        *SCOPES,
     ]
     form = ApiKeyForm
 
     class Media:
         css = {"all": ["accounts/admin.css"]}
         js = ["accounts/admin.js"]
+
+    @admin.display(description="name", ordering="name")
+    def named(self, key: ApiKey) -> SafeString:
+        """The name, and below it the key as it may be shown: one column, or the figures would not fit."""
+        return format_html("{}<code>{}</code>", key.name, key.masked)
 
     @admin.display(description="key", ordering="public_id")
     def masked_id(self, key: ApiKey) -> SafeString:
@@ -135,6 +146,26 @@ class ApiKeyAdmin(KeyModelAdmin):
     def last_used(self, key: ApiKey) -> str | SafeString:
         """When it was last used."""
         return ago(key.last_used_at)
+
+    @admin.display(description="last used")
+    def last_used_at(self, key: ApiKey) -> str | SafeString:
+        """When exactly it was last used."""
+        return moment(key.last_used_at)
+
+    @admin.display(description="owner")
+    def owner_name(self, key: ApiKey) -> str:
+        """Who answers for it."""
+        return key.owner.get_username() if key.owner else "nobody"
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, key: ApiKey) -> str | SafeString:
+        """When it was made."""
+        return moment(key.created_at)
+
+    @admin.display(description="revoked")
+    def revoked(self, key: ApiKey) -> str | SafeString:
+        """When it was revoked."""
+        return moment(key.revoked_at)
 
     @admin.display(description="requests", ordering="requests_total")
     def requests(self, key: ApiKey) -> str:
@@ -219,6 +250,13 @@ class ApiKeyAdmin(KeyModelAdmin):
                 return self.page(request, "already_made.html", "This key was made before", {"key": made}, status=409)
         return super().add_view(request, form_url, {"title": "Make an API key", **(extra_context or {})})
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Change or look at one key."""
+        context = {"show_save_and_add_another": False, "show_save_and_continue": False, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         """Save a key; a new one gets its secret."""
         if not change:
@@ -281,20 +319,11 @@ class ApiKeyAdmin(KeyModelAdmin):
 class TokenAdmin(TokenModelAdmin):
     """Look at the tokens of the last day."""
 
-    list_display = [
-        "__str__",
-        "key",
-        "state_badge",
-        "allowed_tasks",
-        "allowed_models",
-        "allowed_origin",
-        "created_at",
-        "expires_at",
-    ]
+    list_display = ["__str__", "key", "state_badge", "allowed_tasks", "allowed_origin", "expires"]
     list_select_related = ["key"]
     list_filter = [("key", admin.RelatedOnlyFieldListFilter)]
     search_fields = ["public_id", "key__name"]
-    fields = ["key", "state_badge", "allowed_tasks", "allowed_models", "allowed_origin", "created_at", "expires_at"]
+    fields = ["key", "state_badge", "allowed_tasks", "allowed_models", "allowed_origin", "created", "expires"]
 
     class Media:
         css = {"all": ["accounts/admin.css"]}
@@ -307,17 +336,31 @@ class TokenAdmin(TokenModelAdmin):
     @admin.display(description="tasks")
     def allowed_tasks(self, token: Token) -> str:
         """The tasks that it may use."""
-        return listing(token.tasks, "the key's")
+        return listing(token.tasks, "as its key")
 
     @admin.display(description="models")
     def allowed_models(self, token: Token) -> str:
         """The models that it may use."""
-        return listing(token.models, "the key's")
+        return listing(token.models, "as its key")
 
     @admin.display(description="origin")
     def allowed_origin(self, token: Token) -> str:
         """The page that may use it."""
-        return token.origin or "the key's"
+        return token.origin or "as its key"
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, token: Token) -> str | SafeString:
+        """When it was minted."""
+        return moment(token.created_at)
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, token: Token) -> str | SafeString:
+        """When it ends."""
+        return moment(token.expires_at)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Call the list by its name."""
+        return super().changelist_view(request, {"title": "Tokens", **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Tokens are minted by programs and pages."""
