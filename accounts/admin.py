@@ -33,7 +33,7 @@ LIMITS = (
     "Limits",
     {"classes": ["collapse"], "fields": ["models", "origins", "requests_per_minute", "max_sessions", "owner"]},
 )
-USE = ("Use", {"fields": ["created", "last_used_at", "requests", "today", "tokens"]})
+USE = ("Use", {"fields": ["created", "used_at", "requests", "tokens"]})
 NEW_FIELDSETS = [(None, {"fields": ["public_id", "name", "tasks", "lifetime"]}), LIMITS]
 FIELDSETS = [(None, {"fields": ["masked_id", "state_badge", "name", "tasks", "expires_at"]}), LIMITS, USE]
 SCOPES = ["allowed_tasks", "allowed_models", "allowed_origins"]
@@ -98,7 +98,6 @@ class ApiKeyAdmin(KeyModelAdmin):
         "state_badge",
         "last_used",
         "requests",
-        "today",
         "tokens",
         "created",
     ]
@@ -108,17 +107,14 @@ class ApiKeyAdmin(KeyModelAdmin):
     search_help_text = "Find keys by name or id"
     actions = ["revoke_selected"]
     readonly_fields = [
-        *(
-            "masked_id",
-            "state_badge",
-            "owner_name",
-            "created",
-            "revoked",
-            "last_used_at",
-            "requests",
-            "today",
-            "tokens",
-        ),
+        "masked_id",
+        "state_badge",
+        "owner_name",
+        "created",
+        "revoked",
+        "used_at",
+        "requests",
+        "tokens",
         *SCOPES,
     ]
     form = ApiKeyForm
@@ -148,7 +144,7 @@ class ApiKeyAdmin(KeyModelAdmin):
         return ago(key.last_used_at)
 
     @admin.display(description="last used")
-    def last_used_at(self, key: ApiKey) -> str | SafeString:
+    def used_at(self, key: ApiKey) -> str | SafeString:
         """When exactly it was last used."""
         return moment(key.last_used_at)
 
@@ -168,14 +164,10 @@ class ApiKeyAdmin(KeyModelAdmin):
         return moment(key.revoked_at)
 
     @admin.display(description="requests", ordering="requests_total")
-    def requests(self, key: ApiKey) -> str:
-        """How many requests it made."""
-        return f"{getattr(key, 'requests_total', 0):,}"
-
-    @admin.display(description="today", ordering="requests_today")
-    def today(self, key: ApiKey) -> str:
-        """How many of them since midnight, UTC."""
-        return f"{getattr(key, 'requests_today', 0):,}"
+    def requests(self, key: ApiKey) -> SafeString:
+        """How many requests it made, and how many of them since midnight, UTC."""
+        total, today = getattr(key, "requests_total", 0), getattr(key, "requests_today", 0)
+        return format_html('{} <span class="key-today">{} today</span>', f"{total:,}", f"{today:,}")
 
     @admin.display(description="tokens", ordering="tokens_total")
     def tokens(self, key: ApiKey) -> str:
