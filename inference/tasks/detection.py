@@ -12,14 +12,11 @@ from dataclasses import dataclass
 
 from lingua import IsoCode639_1, Language, LanguageDetector, LanguageDetectorBuilder
 
-UNCERTAIN_BELOW = (
-    0.5  # "ok" and "taxi", which are right in many languages, come out at 0.4 and 0.2; whole sentences mostly above 0.8
-)
+# "ok" and "taxi", which are right in many languages, come out at 0.4 and 0.2; whole sentences mostly above 0.8.
+UNCERTAIN_BELOW = 0.5
 HIGH_ACCURACY_LANGUAGES = 12  # some 30 MB each
 READ_CHARACTERS = 1000  # more says nothing new
-MAX_DETECTORS = (
-    8  # sets of languages kept; a server has as many as it has models and targets that not every source reaches
-)
+MAX_DETECTORS = 8  # sets of languages kept; most models need one
 
 _NAMES = {"no": "nb"}  # ours to lingua's, where they differ: M2M100 writes Bokmål `no`
 

@@ -174,7 +174,8 @@ class Assembler:
         return [Delta(text, place)] if text else []
 
     def translations(self) -> list[TranslationResult]:
-        """Return the texts as far as they have been told: whole ones when every sentence is here."""
+        """Return the texts as far as their sentences are here, in order."""
+        self.begin()
         return [
             TranslationResult(
                 text=text,
