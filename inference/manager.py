@@ -170,7 +170,7 @@ class ModelManager:
         """Let go of every model and take no more leases; returns when their threads have ended."""
         with self.lock:
             self.is_closed = True
-            loader = self.loader
+            loader, self.loader = self.loader, None
         if loader is not None:
             loader.submit(self.drain, list(self.slots)).result()
             loader.shutdown()

@@ -61,6 +61,12 @@ def keep_running(coroutine: Coroutine[Any, Any, None]) -> None:
     task.add_done_callback(RUNNING.discard)
 
 
+async def all_ended(timeout_s: float) -> None:
+    """Wait until every request has ended and has its row, for `timeout_s` at most."""
+    if RUNNING:
+        await asyncio.wait(RUNNING, timeout=timeout_s)
+
+
 def new_request_id() -> str:
     """Return an id for a request: in its events, the log and its usage row."""
     return f"req_{secrets.token_hex(12)}"

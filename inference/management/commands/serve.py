@@ -11,6 +11,7 @@ from django.core.management import BaseCommand
 
 from aister_site import startup, welcome
 from inference.apps import manager, sessions
+from inference.response import all_ended
 from inference.usage import ledger
 
 GRACE_S = 20.0
@@ -64,6 +65,7 @@ class Command(BaseCommand):
         """Let open requests end, write their usage, let go of the models: in this order, for each needs the next."""
         self.say("Stopping ...")
         await sessions().close(GRACE_S)
+        await all_ended(CLOSE_S)
         await asyncio.to_thread(ledger.close)
         try:
             await asyncio.wait_for(asyncio.to_thread(manager().close), CLOSE_S)

@@ -1,0 +1,168 @@
+"""The usage ledger: what was promised is there, once, and nothing waits for ever."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError
+
+from accounts.models import ApiKey
+from inference.errors import AisterError
+from inference.models import UsageRecord
+from inference.usage import Ledger, insert
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def key() -> ApiKey:
+    key = ApiKey(name="ledger")
+    key.make_secret()
+    key.save()
+    return key
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    ledger = Ledger(insert, patience_s=0.3)
+    yield ledger
+    ledger.close()
+
+
+def record(key: ApiKey, request_id: str, **fields: Any) -> UsageRecord:
+    return UsageRecord(
+        **{
+            "request_id": request_id,
+            "key_id": key.pk,
+            "task": "chat",
+            "model": "m",
+            "transport": "http",
+            "status": "completed",
+            "started_at": datetime.now(UTC),
+            **fields,
+        }
+    )
+
+
+async def post(ledger: Ledger, row: UsageRecord) -> None:
+    ledger.reserve()
+    async with asyncio.timeout(20):
+        await ledger.post(row)
+
+
+async def rows() -> list[str]:
+    return sorted([row.request_id async for row in UsageRecord.objects.all()])
+
+
+async def test_a_row_is_committed_when_its_future_ends(ledger: Ledger, key: ApiKey) -> None:
+    await post(ledger, record(key, "req_1", input_tokens=12, first_token_ms=1.5))
+    row = await UsageRecord.objects.aget()
+    assert (row.request_id, row.input_tokens, row.first_token_ms) == ("req_1", 12, 1.5)
+    assert ledger.reserved == 0
+
+
+async def test_rows_that_come_together_are_written_together(key: ApiKey) -> None:
+    batches: list[int] = []
+
+    def write(records: list[UsageRecord]) -> None:
+        batches.append(len(records))
+        insert(records)
+
+    ledger = Ledger(write)
+    await asyncio.gather(*(post(ledger, record(key, f"req_{n}")) for n in range(50)))
+    await asyncio.to_thread(ledger.close)
+    assert len(await rows()) == 50
+    assert len(batches) < 10
+
+
+async def test_the_same_request_is_written_once(ledger: Ledger, key: ApiKey) -> None:
+    await post(ledger, record(key, "req_1"))
+    await post(ledger, record(key, "req_1"))
+    assert await rows() == ["req_1"]
+
+
+async def test_a_row_that_the_database_refuses_fails_alone(ledger: Ledger, key: ApiKey) -> None:
+    nobody = record(key, "req_bad")
+    nobody.key_id = key.pk + 1000
+    outcomes = await asyncio.gather(
+        post(ledger, record(key, "req_1")),
+        post(ledger, nobody),
+        post(ledger, record(key, "req_2")),
+        return_exceptions=True,
+    )
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == [None, "usage_unavailable", None]
+    assert await rows() == ["req_1", "req_2"]
+    assert ledger.reserved == 0
+
+
+async def test_a_database_that_comes_back_in_time_loses_nothing(key: ApiKey) -> None:
+    faults = [OperationalError("gone"), OperationalError("still gone")]
+
+    def write(records: list[UsageRecord]) -> None:
+        if faults:
+            raise faults.pop()
+        insert(records)
+
+    ledger = Ledger(write)
+    await post(ledger, record(key, "req_1"))
+    await asyncio.to_thread(ledger.close)
+    assert await rows() == ["req_1"]
+
+
+async def test_a_database_that_stays_away_is_told_and_the_ledger_goes_on(key: ApiKey) -> None:
+    is_away = True
+
+    def write(records: list[UsageRecord]) -> None:
+        if is_away:
+            raise OperationalError("gone")
+        insert(records)
+
+    ledger = Ledger(write, patience_s=0.1)
+    with pytest.raises(AisterError, match="usage_unavailable"):
+        await post(ledger, record(key, "req_1"))
+    is_away = False
+    await post(ledger, record(key, "req_2"))
+    await asyncio.to_thread(ledger.close)
+    assert await rows() == ["req_2"]
+
+
+async def test_a_fault_that_is_no_outage_is_not_tried_again(key: ApiKey) -> None:
+    tries: list[int] = []
+
+    def write(records: list[UsageRecord]) -> None:
+        tries.append(len(records))
+        raise IntegrityError("refused")
+
+    ledger = Ledger(write)
+    with pytest.raises(AisterError, match="usage_unavailable"):
+        await post(ledger, record(key, "req_1"))
+    await asyncio.to_thread(ledger.close)
+    assert tries == [1]
+
+
+def test_a_full_ledger_refuses_until_a_place_is_given_back() -> None:
+    ledger = Ledger(insert, capacity=2)
+    ledger.reserve()
+    ledger.reserve()
+    with pytest.raises(AisterError, match="overloaded"):
+        ledger.reserve()
+    ledger.release()
+    ledger.reserve()
+
+
+async def test_closing_writes_what_is_there_and_posting_later_works_too(ledger: Ledger, key: ApiKey) -> None:
+    ledger.reserve()
+    waiting = ledger.post(record(key, "req_1"))
+    await asyncio.to_thread(ledger.close)
+    await waiting
+    await post(ledger, record(key, "req_2"))
+    assert await rows() == ["req_1", "req_2"]
+
+
+async def test_a_client_that_has_gone_does_not_lose_its_row(ledger: Ledger, key: ApiKey) -> None:
+    ledger.reserve()
+    ledger.post(record(key, "req_1")).cancel()
+    await post(ledger, record(key, "req_2"))
+    assert await rows() == ["req_1", "req_2"]
