@@ -6,7 +6,6 @@ all of it; `check`, `text` and `forget` may be used from any thread.
 """
 
 import logging
-import traceback
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from inference.engines.loading import Loaded, LoadingError, load_causal_model
 from inference.engines.rows import Row
 from inference.engines.runners import Runner, choose_runner
 from inference.engines.sampling import choose_tokens
-from inference.errors import AisterError
+from inference.errors import AisterError, trace
 
 logger = logging.getLogger(__name__)
 
@@ -242,5 +241,4 @@ class DecoderEngine:
 
 def _log_failure(what: str, error: Exception) -> None:
     """Log what failed and where, without the exception's text, which may quote a client's."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    logger.error("%s of a request failed: %s at %s:%s.", what, type(error).__name__, place.filename, place.lineno)
+    logger.error("%s of a request failed:\n%s", what, trace(error))

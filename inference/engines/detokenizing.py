@@ -13,44 +13,55 @@ INCOMPLETE = "\ufffd"
 
 
 class Detokenizer:
-    """Turns the tokens of one answer into text.
+    """Turns the tokens of one answer into text. What it says, joined, is the tokenizer's text of all of them.
 
-    What it says, joined, is the tokenizer's text of all tokens; special tokens have none.
+    Special tokens have no text. Bytes that are no text, in a tokenizer that then changes what it made of those before,
+    come out as one replacement character, and what follows them is decoded anew.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._tokens: list[int] = []
-        self._said = ""
-        self._stream = DecodeStream(skip_special_tokens=True) if tokenizer.is_fast else None
+        self._begin()
 
     def push(self, token: int) -> str:
         """Take one more token; return the text that it completes."""
         self._tokens.append(token)
-        text = self._compared(whole=False) if self._stream is None else self._streamed(self._stream, token)
-        self._said += text
-        return text
+        return self._compared() if self._stream is None else self._streamed(self._stream, token)
 
     def flush(self) -> str:
         """Return what is left when no more tokens come, a character cut short included."""
-        text = self._compared(whole=True)
-        self._said += text
-        return text
+        text = decode(self._tokenizer, self._tokens)
+        return text[len(self._said) :] if text.startswith(self._said) else INCOMPLETE
+
+    def _begin(self) -> None:
+        """Begin to decode, with nothing read and nothing said."""
+        self._tokens: list[int] = []
+        self._said = self._decoded = ""
+        self._stream = DecodeStream(skip_special_tokens=True) if self._tokenizer.is_fast else None
 
     def _streamed(self, stream: DecodeStream, token: int) -> str:
         """Let the tokenizers library decode step by step."""
         try:
-            return stream.step(self._tokenizer.backend_tokenizer, token) or ""
-        except Exception:  # it gives up on some broken byte sequences, quoting the text, which must not reach a log
-            self._stream = None
-            return self._compared(whole=False)
+            text = stream.step(self._tokenizer.backend_tokenizer, token) or ""
+        except Exception:  # what was said has changed; the exception quotes the text, which must not reach a log
+            return self._begun_anew(token)
+        self._said += text
+        return text
 
-    def _compared(self, *, whole: bool) -> str:
-        """Decode everything and return what was not said yet: slower with each token, but right for any tokenizer."""
+    def _compared(self) -> str:
+        """Decode everything and return what the last token left as it was: slower, but right for any tokenizer."""
         text = decode(self._tokenizer, self._tokens)
-        if not whole and text.endswith(INCOMPLETE):
-            return ""
-        return text[len(self._said) :] if text.startswith(self._said) else ""
+        if not text.startswith(self._said):
+            return self._begun_anew(self._tokens[-1])
+        settled = self._decoded if text.startswith(self._decoded) else self._said
+        new, self._said, self._decoded = settled[len(self._said) :], settled, text.rstrip(INCOMPLETE)
+        return new
+
+    def _begun_anew(self, token: int) -> str:
+        """Give up on what came before the last token, and on that too if it can't be read alone."""
+        is_alone = len(self._tokens) == 1
+        self._begin()
+        return INCOMPLETE if is_alone else INCOMPLETE + self.push(token)
 
 
 def decode(tokenizer: Any, tokens: Sequence[int]) -> str:

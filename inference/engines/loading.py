@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 POSITION_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 UNSTATED_TEMPERATURE = 0.7
+"""What most makers of chat models recommend."""
 UNSTATED_CONTEXT_TOKENS = 2048
 """For the few architectures (ALiBi, recurrent) whose configuration sets no limit."""
 
@@ -24,7 +25,10 @@ class LoadingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A causal language model with its tokenizer, ready to run. `stop_ids` end an answer; `defaults` are its own settings."""
+    """A causal language model with its tokenizer, ready to run.
+
+    `stop_ids` end an answer; `defaults` are the model's own settings.
+    """
 
     model: PreTrainedModel
     tokenizer: Any
