@@ -12,9 +12,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import daphne.server  # installs the asyncio reactor: before anything else of Twisted
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from aister_site.configuration import ConfigurationError
+
+CLOSE_HANDSHAKE_S = 5  # after Daphne's 1 s, slow clients are reset before they have seen the close code
 
 
 def check_address(host: str, port: int) -> str:
@@ -40,6 +43,14 @@ def not_listening(host: str, port: int, error: OSError) -> ConfigurationError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return ConfigurationError(f"Port {port} is not for everyone to use. Set PORT to one above 1023.")
     return ConfigurationError(f"HOST={host} is no address of this machine: {error.strerror}. Try HOST=127.0.0.1.")
+
+
+class SessionProtocol(WebSocketProtocol):
+    """One WebSocket connection, closed with whatever code the application says."""
+
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802  # Daphne's name
+        """Send a close frame. Daphne's own raises for 1009 and all the 101x, and leaves the connection open."""
+        self.sendCloseFrame(code=1000 if code is None else code)
 
 
 class Server(daphne.server.Server):
@@ -85,8 +96,10 @@ class Server(daphne.server.Server):
         reactor.callFromThread(self.stop)
 
     def listen_success(self, port: Any) -> None:
-        """Keep the port, to stop listening later."""
+        """Keep the port, to stop listening later. No client has been here yet."""
         super().listen_success(port)
+        self.ws_factory.protocol = SessionProtocol
+        self.ws_factory.setProtocolOptions(closeHandshakeTimeout=CLOSE_HANDSHAKE_S)
         self.ports.append(port)
 
     def listen_error(self, failure: Any) -> None:
