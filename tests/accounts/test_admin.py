@@ -106,7 +106,7 @@ def test_the_form_takes_scopes_limits_and_a_lifetime(client: Client, admin: User
     client.post(
         ADD,
         new_key(
-            tasks=["translate"],
+            tasks=["translation"],
             models="aister-phrasebook, Qwen/Qwen3-0.6B",
             origins="https://App.example.com\nhttp://localhost:5173/",
             lifetime="30",
@@ -116,7 +116,7 @@ def test_the_form_takes_scopes_limits_and_a_lifetime(client: Client, admin: User
         ),
     )
     key = ApiKey.objects.get()
-    assert (key.tasks, key.models) == (["translate"], ["aister-phrasebook", "Qwen/Qwen3-0.6B"])
+    assert (key.tasks, key.models) == (["translation"], ["aister-phrasebook", "Qwen/Qwen3-0.6B"])
     assert key.origins == ["https://app.example.com", "http://localhost:5173"]
     assert (key.requests_per_minute, key.max_sessions, key.owner) == (60, None, admin)
     assert key.expires_at is not None
@@ -152,7 +152,7 @@ def test_the_form_says_what_is_wrong(
     ("fields", "task", "body"),
     [
         ({}, "chat", '{"messages": [{"role": "user", "text": "Hello!"}]}'),
-        ({"tasks": ["translate"]}, "translate", '{"text": "Good morning", "source": "auto", "target": "fr"}'),
+        ({"tasks": ["translation"]}, "translation", '{"text": "Good morning", "source": "auto", "target": "fr"}'),
         ({"models": "b, a"}, "chat", '{"model": "b", "messages": [{"role": "user", "text": "Hello!"}]}'),
     ],
 )
@@ -218,12 +218,12 @@ def test_the_list_asks_as_often_for_many_keys_as_for_one(
 
 def test_a_key_can_be_changed_and_its_revision_follows(client: Client, admin: User, make_key: MakeKey) -> None:
     text, key = make_key(tasks=["chat"], origins=["https://a.example"])
-    response = client.post(f"{LIST}{key.pk}/change/", change(key, name="New name", tasks=["translate"], origins=""))
+    response = client.post(f"{LIST}{key.pk}/change/", change(key, name="New name", tasks=["translation"], origins=""))
     assert response.status_code == 302
     changed = ApiKey.objects.get()
-    assert (changed.name, changed.tasks, changed.origins) == ("New name", ["translate"], [])
+    assert (changed.name, changed.tasks, changed.origins) == ("New name", ["translation"], [])
     assert changed.revision > key.revision
-    assert authenticate(text).tasks == {"translate"}
+    assert authenticate(text).tasks == {"translation"}
 
 
 def test_a_revoked_key_can_only_be_read(client: Client, admin: User, make_key: MakeKey) -> None:

@@ -121,7 +121,7 @@ def test_a_token_ends_with_its_key(make_key: MakeKey) -> None:
 def test_a_key_made_narrower_narrows_its_tokens(make_key: MakeKey) -> None:
     _, key = make_key()
     text = token_of(key, tasks=["chat"])
-    key.tasks = ["translate"]
+    key.tasks = ["translation"]
     key.save()
     caller = authenticate(text)
     assert caller.tasks == frozenset()
@@ -129,13 +129,13 @@ def test_a_key_made_narrower_narrows_its_tokens(make_key: MakeKey) -> None:
 
 
 def test_a_task_out_of_scope_is_refused(make_key: MakeKey) -> None:
-    caller = authenticate(make_key(tasks=["translate"])[0])
-    caller.check_task("translate")
+    caller = authenticate(make_key(tasks=["translation"])[0])
+    caller.check_task("translation")
     with pytest.raises(AccountError) as caught:
         caller.check_task("chat")
     assert (caught.value.code, caught.value.message) == (
         "forbidden_task",
-        "This API key may not use the task chat. It may use: translate.",
+        "This API key may not use the task chat. It may use: translation.",
     )
 
 

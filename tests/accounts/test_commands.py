@@ -55,13 +55,13 @@ def test_create_quietly_prints_nothing_but_the_key() -> None:
 def test_create_takes_scopes_limits_expiry_and_owner() -> None:
     alice = User.objects.create_user("alice")
     before = timezone.now()
-    scopes = ["--tasks", "chat, translate", "--models", "aister-guide,Qwen/Qwen3-0.6B"]
+    scopes = ["--tasks", "chat, translation", "--models", "aister-guide,Qwen/Qwen3-0.6B"]
     origins = ["--origins", "https://App.example.com:443,http://localhost:5173"]
     rest = ["--owner", "alice", "--expires", "90d", "--requests-per-minute", "60"]
     run("keys", "create", "Page", *scopes, *origins, *rest)
     key = ApiKey.objects.get()
     assert key.owner == alice
-    assert key.tasks == ["chat", "translate"]
+    assert key.tasks == ["chat", "translation"]
     assert key.models == ["aister-guide", "Qwen/Qwen3-0.6B"]
     assert key.origins == ["https://app.example.com", "http://localhost:5173"]
     assert (key.requests_per_minute, key.max_sessions) == (60, 100)
@@ -83,7 +83,7 @@ def test_expiry_is_in_hours_days_or_weeks(text: str, span: timedelta) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tasks", "chta"], "--tasks: 'chta' is not a task. Tasks are chat, translate."),
+        (["--tasks", "chta"], "--tasks: 'chta' is not a task. Tasks are chat, translation."),
         (["--models", "a b"], "--models: 'a b' can't be the name of a model. Write it as GET /v1/models does."),
         (
             ["--origins", "a.example"],

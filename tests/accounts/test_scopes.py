@@ -6,11 +6,11 @@ from accounts import scopes
 
 
 def test_tasks_are_kept_once_and_in_order() -> None:
-    assert scopes.read_tasks(["translate", "chat", "translate"]) == ["translate", "chat"]
+    assert scopes.read_tasks(["translation", "chat", "translation"]) == ["translation", "chat"]
 
 
 def test_an_unknown_task_is_named() -> None:
-    with pytest.raises(ValueError, match=r"^'chta' is not a task\. Tasks are chat, translate\.$"):
+    with pytest.raises(ValueError, match=r"^'chta' is not a task\. Tasks are chat, translation\.$"):
         scopes.read_tasks(["chat", "chta"])
 
 

@@ -1,16 +1,19 @@
 """accounts.tokens: short-lived credentials for web pages."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.db import connection
 from django.utils import timezone
 
 from accounts.authentication import Caller, authenticate
 from accounts.errors import AccountError
 from accounts.models import ApiKey, Token
-from accounts.tokens import mint
+from accounts.tokens import mint, playground_key
 from tests.accounts.conftest import MakeKey
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +57,7 @@ def test_a_token_ends_no_later_than_its_key(make_key: MakeKey) -> None:
 
 def test_a_token_may_be_narrower_than_its_key(make_key: MakeKey) -> None:
     _, key = make_key(
-        tasks=["chat", "translate"], models=["a", "b"], origins=["https://a.example", "https://b.example"]
+        tasks=["chat", "translation"], models=["a", "b"], origins=["https://a.example", "https://b.example"]
     )
     text, _ = mint(caller_of(key), tasks=["chat"], models=["b"], origin="https://A.example:443")
     caller = authenticate(text)
@@ -70,7 +73,7 @@ def test_a_token_asked_for_nothing_narrower_is_as_wide_as_its_key(make_key: Make
 @pytest.mark.parametrize(
     ("wish", "code"),
     [
-        ({"tasks": ["translate"]}, "forbidden_task"),
+        ({"tasks": ["translation"]}, "forbidden_task"),
         ({"models": ["a", "b"]}, "forbidden_model"),
         ({"origin": "https://b.example"}, "forbidden_origin"),
     ],
@@ -134,3 +137,25 @@ def test_nobody_signed_in_gets_no_token() -> None:
 def test_a_long_user_name_still_makes_a_key() -> None:
     mint(User.objects.create_user("a" * 150, is_staff=True))
     assert len(ApiKey.objects.get().name) == 80
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_tabs_at_the_same_moment_share_one_playground_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = User.objects.create_user("alice", is_staff=True)
+    both_looked = threading.Barrier(2, timeout=30)
+    make_secret = ApiKey.make_secret
+
+    def make_after_both_looked(key: ApiKey) -> str:
+        both_looked.wait()
+        return make_secret(key)
+
+    def visit() -> int:
+        try:
+            return playground_key(alice).pk
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(ApiKey, "make_secret", make_after_both_looked)
+    with ThreadPoolExecutor(2) as tabs:
+        found = [visit.result() for visit in [tabs.submit(visit), tabs.submit(visit)]]
+    assert found == [ApiKey.objects.get().pk] * 2
