@@ -15,14 +15,19 @@ from inference.protocol import Message, NewMessage, Role
 MAX_TEXT_CHARACTERS = 100_000
 
 
+def new_message_id() -> str:
+    """Return an id for a message."""
+    return f"msg_{secrets.token_hex(8)}"
+
+
 def new_message(role: Role, text: str) -> Message:
     """Return a message with an id of its own."""
-    return Message(id=f"msg_{secrets.token_hex(8)}", role=role, text=text)
+    return Message(id=new_message_id(), role=role, text=text)
 
 
-def checked_text(text: str, param: str = "text") -> str:
-    """Return the text; raise AisterError (empty_text, text_too_long)."""
-    if not text.strip():
+def checked_text(text: str, param: str = "text", *, role: Role = "user") -> str:
+    """Return the text; raise AisterError (empty_text, text_too_long). Only an assistant may have said nothing."""
+    if role == "user" and not text.strip():
         raise AisterError("empty_text", param=param)
     if len(text) > MAX_TEXT_CHARACTERS:
         message = (
@@ -65,9 +70,9 @@ class Conversation:
         """Replace all messages; raise AisterError (empty_text, text_too_long) and change nothing when one is wrong."""
         loaded = [
             Message(
-                id=new_message("user", "").id,
+                id=new_message_id(),
                 role=message.role,
-                text=checked_text(message.text, f"messages[{position}].text"),
+                text=checked_text(message.text, f"messages[{position}].text", role=message.role),
                 status=message.status,
             )
             for position, message in enumerate(messages)

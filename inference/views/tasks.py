@@ -23,7 +23,9 @@ from inference.protocol import (
     Error,
     ErrorBody,
     HttpMessage,
+    Message,
     ResponseDone,
+    Role,
     ServerEvent,
     TranslateBody,
     encode,
@@ -80,13 +82,14 @@ def chat_answer(body: ChatBody) -> Answer:
         raise AisterError("nothing_to_answer", "The last message must be the user's.", param="messages")
     settings = with_system(body.settings, first) if first.role == "system" else body.settings
     offset = len(body.messages) - len(turns)
-    draft = [
-        new_message(
-            "assistant" if turn.role == "assistant" else "user", checked_text(turn.text, f"messages[{position}].text")
-        )
-        for position, turn in enumerate(turns, start=offset)
-    ]
+    draft = [turn_message(turn, f"messages[{position}].text") for position, turn in enumerate(turns, start=offset)]
     return ChatAnswer(Conversation(), draft, settings, is_kept=False)
+
+
+def turn_message(turn: HttpMessage, param: str) -> Message:
+    """Return a user's or assistant's message of a body as one of a conversation."""
+    role: Role = "assistant" if turn.role == "assistant" else "user"
+    return new_message(role, checked_text(turn.text, param, role=role))
 
 
 def with_system(settings: ChatSettings, message: HttpMessage) -> ChatSettings:
