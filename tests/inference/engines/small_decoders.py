@@ -1,5 +1,6 @@
 """Small decoder models with random weights, a tokenizer trained on the spot, and ways to drive an engine."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,7 +104,7 @@ def train_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
 def save_decoder(config: PreTrainedConfig, directory: Path) -> Path:
     """Save a model of this configuration, always with the same weights, and its tokenizer."""
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(directory)
+    AutoModelForCausalLM.from_config(copy.deepcopy(config)).save_pretrained(directory)
     train_tokenizer().save_pretrained(directory)
     return directory
 
