@@ -9,7 +9,7 @@ engine; `text` and `check` may be used from any thread.
 import logging
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference.engines.base import Delta, Failed, Finished, FinishReason, Output, Progress, Started
 from inference.engines.sequence_pool import Joined, SequencePool, SequenceRequest, Ticket
@@ -46,6 +46,8 @@ class Seq2SeqEngine:
         self._max_batch_tokens = max_batch_tokens
         self._max_batch_sequences = max_batch_sequences if loaded.rows_are_independent else 1
         self._vocabulary_size: int = loaded.model.get_input_embeddings().num_embeddings
+        self._parameters: int = loaded.model.num_parameters()
+        self._dtype = str(loaded.model.dtype).removeprefix("torch.")
         self._weight_bytes: int = sum(parameter.nbytes for parameter in loaded.model.parameters())
         self._pool = SequencePool()
         self._batch: Batch | None = None
@@ -73,6 +75,15 @@ class Seq2SeqEngine:
         if self._text is None:
             raise AisterError("wrong_task")
         return self._text
+
+    def describe(self) -> dict[str, Any]:
+        """Return what clients are told of how the model runs."""
+        return {
+            "path": "transformers",
+            "dtype": self._dtype,
+            "parameters": self._parameters,
+            "source_tokens": self.max_source_tokens,
+        }
 
     def check(self, request: SequenceRequest) -> None:
         """Raise AisterError when the request could never be answered."""

@@ -11,6 +11,7 @@ from huggingface_hub import hf_hub_download
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from inference.engines.languages import UnnamedLanguagesError, read_languages
+from inference.engines.loading import LoadingError, default_device, default_dtype
 from inference.engines.translation_text import Codec, TranslationText, make_codec
 
 UNBOUNDED_TABLE_TOKENS = 512  # for models with relative positions (T5), which state no limit: what they were trained on
@@ -35,30 +36,27 @@ class LoadedModel:
 
 
 def load_model(source: str | Path, *, threads: int) -> LoadedModel:
-    """Load the model in the directory `source`, or that of the hub id.
-
-    Raises what transformers raises for a model that is absent, broken or of another kind.
-    """
+    """Load the model in the directory `source`, or that of the hub id. Raises LoadingError."""
     warnings.filterwarnings("ignore", message=SACREMOSES_ADVICE)
     torch.set_num_threads(threads)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    device, dtype = placement()
-    model = AutoModelForSeq2SeqLM.from_pretrained(source, dtype=dtype).to(device).eval()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(source))
+        device = default_device()
+        model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=default_dtype(device)).to(device).eval()
+        codec = make_codec(tokenizer)
+        text = _translation_text(codec, source, tokenizer.eos_token)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        message = f"{source} could not be loaded as a translation model ({type(error).__name__}): {error}"
+        raise LoadingError(message) from error
     config = model.generation_config = settle_generation(model.generation_config)
-    codec = make_codec(tokenizer)
     return LoadedModel(
         model,
         codec,
-        _translation_text(codec, source, tokenizer.eos_token),
+        text,
         max_source_tokens=getattr(model.config, "max_position_embeddings", None) or UNBOUNDED_TABLE_TOKENS,
         rows_are_independent=not config.encoder_no_repeat_ngram_size
         and (config.encoder_repetition_penalty or 1.0) == 1.0,
     )
-
-
-def placement() -> tuple[str, torch.dtype]:
-    """Return where models run, and in what: float32 on a CPU, bfloat16 on a GPU where there is one."""
-    return ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
 
 
 def settle_generation(config: Any) -> Any:

@@ -64,7 +64,11 @@ def train_pieces(directory: Path) -> sentencepiece.SentencePieceProcessor:
 
 
 def save_marian(
-    directory: Path, *, targets: tuple[str, ...] = (), tokenizer: dict[str, Any] | None = None, **settings: Any
+    directory: Path,
+    *,
+    targets: tuple[str, ...] = (),
+    tokenizer: dict[str, Any] | None = None,
+    generation: dict[str, Any] | None = None,
 ) -> Path:
     """Save a Marian that knows `>>xx<<` for each of `targets`, or whose tokenizer config names a single pair."""
     directory.mkdir(parents=True)
@@ -79,14 +83,9 @@ def save_marian(
         {"tokenizer_class": "MarianTokenizer", "model_max_length": 64, **(tokenizer or {})},
     )
     pad = len(vocabulary) - 1
-    config = MarianConfig(
-        vocab_size=len(vocabulary),
-        pad_token_id=pad,
-        eos_token_id=0,
-        decoder_start_token_id=pad,
-        **{"bad_words_ids": [[pad]], **SHAPE, **settings},
-    )
-    return _save(MarianMTModel, config, directory)
+    special = {"pad_token_id": pad, "eos_token_id": 0, "decoder_start_token_id": pad}
+    config = MarianConfig(vocab_size=len(vocabulary), **special, **SHAPE)
+    return _save(MarianMTModel, config, directory, {"bad_words_ids": [[pad]], **(generation or {})})
 
 
 def save_m2m100(directory: Path) -> Path:
@@ -156,9 +155,11 @@ def _m2m100_config(vocabulary_size: int) -> M2M100Config:
     return M2M100Config(vocab_size=vocabulary_size, decoder_start_token_id=2, **SHAPE)
 
 
-def _save(kind: Any, config: Any, directory: Path) -> Path:
+def _save(kind: Any, config: Any, directory: Path, generation: dict[str, Any] | None = None) -> Path:
     torch.manual_seed(0)
-    kind(config).save_pretrained(directory)
+    model = kind(config)
+    model.generation_config.update(**(generation or {}))
+    model.save_pretrained(directory)
     return directory
 
 

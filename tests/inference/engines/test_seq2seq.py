@@ -1,0 +1,344 @@
+"""The sequence-to-sequence engine on small models: its answers are those of `generate()` for each sequence alone."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM
+
+from inference.engines.base import Delta, Failed, Finished, FinishReason, Output, Started, Usage
+from inference.engines.seq2seq import MAX_REQUESTS, Seq2SeqEngine, SequenceRequest
+from inference.engines.translation_text import Sequence
+from inference.errors import AisterError
+from tests.inference.engines.small_translators import LINES, save_m2m100, save_marian, save_mbart50, save_nllb, save_t5
+
+TOKENS = 12  # few enough that no output is long enough to be taken for a loop
+
+
+def marian(directory: Path) -> Path:
+    return save_marian(directory, targets=("en", "fr", "de"), tokenizer={"source_lang": "en"})
+
+
+def strict_marian(directory: Path) -> Path:
+    """Its generation config bans, forces and forbids tokens."""
+    return save_marian(
+        directory,
+        targets=("fr",),
+        tokenizer={"source_lang": "en"},
+        generation={
+            "forced_eos_token_id": 0,
+            "bad_words_ids": [[9], [12, 13]],
+            "suppress_tokens": [20, 21],
+            "begin_suppress_tokens": [30],
+            "no_repeat_ngram_size": 2,
+            "min_length": 4,
+            "repetition_penalty": 1.3,
+        },
+    )
+
+
+SAVERS: dict[str, Callable[[Path], Path]] = {
+    "marian": marian,
+    "strict marian": strict_marian,
+    "m2m100": save_m2m100,
+    "nllb": save_nllb,
+    "mbart50": save_mbart50,
+    "t5": save_t5,
+}
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: save(tmp_path_factory.mktemp("models") / name) for name, save in SAVERS.items()}
+
+
+@pytest.fixture
+def engine(directories: dict[str, Path]) -> Seq2SeqEngine:
+    return Seq2SeqEngine.load(directories["marian"], threads=1)
+
+
+def translate(engine: Seq2SeqEngine, *lines: str, key: str = "k", **settings: Any) -> SequenceRequest:
+    sequences = tuple(engine.text.encode(line, "en", "fr") for line in lines)
+    return SequenceRequest(key=key, sequences=sequences, **{"max_new_tokens": TOKENS, **settings})
+
+
+def run(engine: Seq2SeqEngine, *requests: SequenceRequest) -> list[Output]:
+    """Admit the requests and step until the engine is idle."""
+    for request in requests:
+        engine.check(request)
+        assert engine.has_room_for(request)
+        engine.admit(request)
+    outputs = []
+    while not engine.is_idle:
+        outputs += engine.step()
+    return outputs
+
+
+def of(request: SequenceRequest, outputs: list[Output]) -> list[Any]:
+    return [progress for whose, progress in outputs if whose is request]
+
+
+def texts(request: SequenceRequest, outputs: list[Output]) -> list[str]:
+    deltas = [progress for progress in of(request, outputs) if isinstance(progress, Delta)]
+    return [delta.text for delta in sorted(deltas, key=lambda delta: delta.item)]
+
+
+def generated_alone(model: Any, engine: Seq2SeqEngine, sequence: Sequence, num_beams: int) -> str:
+    """Return what plain `generate()` answers."""
+    forced = {} if sequence.first_token is None else {"forced_bos_token_id": sequence.first_token}
+    ids = model.generate(
+        torch.tensor([sequence.tokens]),
+        num_beams=num_beams,
+        do_sample=False,
+        max_new_tokens=TOKENS + len(forced),
+        **forced,
+    )
+    return engine._codec.decode(ids[0].tolist())
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_batched_answers_are_those_of_each_sequence_alone(
+    directories: dict[str, Path], name: str, num_beams: int
+) -> None:
+    engine = Seq2SeqEngine.load(directories[name], threads=1, max_batch_sequences=16)
+    lines = [line for whole in LINES[:7] for line in (whole, whole[: len(whole) // 2], whole + " " + whole[:9])]
+    requests = [translate(engine, *lines[start::3], key=f"k{start}", num_beams=num_beams) for start in range(3)]
+    outputs = run(engine, *requests)
+    plain = AutoModelForSeq2SeqLM.from_pretrained(directories[name], dtype=torch.float32).eval()
+    for request in requests:
+        expected = [generated_alone(plain, engine, sequence, num_beams) for sequence in request.sequences]
+        assert texts(request, outputs) == expected
+    assert len({text for request in requests for text in texts(request, outputs)}) > 3
+
+
+def test_a_request_starts_says_its_sentences_and_finishes(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, *LINES[:3])
+    said = of(request, run(engine, request))
+    assert said[0] == Started()
+    assert sorted(delta.item for delta in said[1:-1]) == [0, 1, 2]
+    assert isinstance(said[-1], Finished)
+    assert said[-1].usage.input_tokens == sum(len(sequence.tokens) for sequence in request.sequences)
+    assert said[-1].usage.output_tokens > 0
+    assert said[-1].usage.cached_tokens == 0
+
+
+def test_sentences_are_said_as_soon_as_they_are_done(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, *LINES[:7], max_new_tokens=None)
+    engine.admit(request)
+    spoken_at = {}
+    step = 0
+    while not engine.is_idle:
+        spoken_at |= {said.item: step for _, said in engine.step() if isinstance(said, Delta)}
+        step += 1
+    assert len(set(spoken_at.values())) > 1
+
+
+def test_an_answer_at_its_limit_says_so(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, *LINES[:7], max_new_tokens=1)
+    assert of(request, run(engine, request))[-1].reason is FinishReason.LENGTH
+
+
+def test_an_answer_that_ends_by_itself_says_so(directories: dict[str, Path]) -> None:
+    engine = Seq2SeqEngine.load(directories["marian"], threads=1)
+    engine._model.final_logits_bias[0, 0] = 1000.0  # the end of an output comes first
+    request = translate(engine, *LINES[:3])
+    said = of(request, run(engine, request))
+    assert said[-1] == Finished(FinishReason.STOP, said[-1].usage)
+    assert said[-1].usage.output_tokens == 0
+
+
+def test_a_request_without_sequences_finishes_at_once(engine: Seq2SeqEngine) -> None:
+    request = SequenceRequest(key="k", sequences=())
+    assert run(engine, request) == [(request, Started()), (request, Finished(FinishReason.STOP, Usage()))]
+
+
+def test_a_cancelled_request_leaves_the_batch_at_the_next_step(engine: Seq2SeqEngine) -> None:
+    leaving, staying = translate(engine, *LINES[:3], key="a"), translate(engine, *LINES[3:6], key="b")
+    alone = texts(staying, run(engine, staying))
+    engine.admit(leaving)
+    engine.admit(staying)
+    engine.step()
+    rows_before = len(engine._batch.rows) if engine._batch else 0
+    leaving.is_cancelled = True
+    outputs = engine.step()
+    assert [type(said) for said in of(leaving, outputs)] == [Finished]
+    assert of(leaving, outputs)[0].reason is FinishReason.CANCELLED
+    assert engine._batch is not None
+    assert len(engine._batch.rows) <= rows_before - 3
+    while not engine.is_idle:
+        outputs += engine.step()
+    assert len(of(leaving, outputs)) == 1
+    assert texts(staying, outputs) == alone
+
+
+def test_a_cancelled_request_counts_what_it_has_written(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, LINES[1])
+    engine._model.final_logits_bias[0, 0] = -1000.0  # no output ends by itself
+    engine.admit(request)
+    for _ in range(3):
+        engine.step()
+    request.is_cancelled = True
+    usage = Usage(input_tokens=len(request.sequences[0].tokens), output_tokens=3)
+    assert engine.step() == [(request, Finished(FinishReason.CANCELLED, usage))]
+    assert engine.is_idle
+
+
+def test_a_request_cancelled_while_it_waits_never_runs(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, *LINES[:3])
+    engine.admit(request)
+    request.is_cancelled = True
+    assert engine.step() == [(request, Started()), (request, Finished(FinishReason.CANCELLED, Usage()))]
+    assert engine.is_idle
+
+
+def test_a_beam_search_stops_when_all_its_requests_are_cancelled(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, *LINES[:3], num_beams=4, max_new_tokens=None)
+    passes = []
+
+    def cancel_at_the_second_pass(*_: object) -> None:
+        passes.append(None)
+        request.is_cancelled = len(passes) >= 2
+
+    handle = engine._model.model.decoder.register_forward_pre_hook(cancel_at_the_second_pass)
+    outputs = run(engine, request)
+    handle.remove()
+    assert len(passes) == 2
+    assert [type(said) for said in of(request, outputs)] == [Started, Finished]
+    assert of(request, outputs)[-1].reason is FinishReason.CANCELLED
+
+
+def poison(engine: Seq2SeqEngine, token: int) -> Any:
+    """Make the encoder raise when it reads `token`."""
+
+    def raise_on_token(_module: object, _arguments: object, named: dict[str, Any]) -> None:
+        if (named["input_ids"] == token).any():
+            raise RuntimeError("poisoned")
+
+    return engine._model.model.encoder.register_forward_pre_hook(raise_on_token, with_kwargs=True)
+
+
+def test_a_sequence_at_fault_fails_its_request_alone(engine: Seq2SeqEngine, caplog: pytest.LogCaptureFixture) -> None:
+    good = [translate(engine, *LINES[start : start + 2], key=f"k{start}") for start in (0, 2)]
+    alone = [texts(request, run(engine, request)) for request in good]
+    poisoned = engine.text._codec.encode("Q")[-1]
+    bad = SequenceRequest(key="bad", sequences=(good[0].sequences[0], Sequence((poisoned, 0))), max_new_tokens=TOKENS)
+    assert poisoned not in {token for request in good for sequence in request.sequences for token in sequence.tokens}
+    handle = poison(engine, poisoned)
+    outputs = run(engine, good[0], bad, good[1])
+    handle.remove()
+    assert [texts(request, outputs) for request in good] == alone
+    assert all(isinstance(of(request, outputs)[-1], Finished) for request in good)
+    failed = of(bad, outputs)[-1]
+    assert isinstance(failed, Failed)
+    assert (failed.error.code, failed.error.message) == ("internal_error", AisterError("internal_error").message)
+    assert "A batch of" in caplog.text
+    assert texts(good[0], run(engine, good[0])) == alone[0]
+
+
+def test_a_failure_in_the_middle_of_decoding_repeats_no_sentence(engine: Seq2SeqEngine) -> None:
+    requests = [translate(engine, *LINES[start : start + 2], key=f"k{start}") for start in (0, 2)]
+    alone = [texts(request, run(engine, request)) for request in requests]
+    passes = []
+
+    def fail_once(*_: object) -> None:
+        passes.append(None)
+        if len(passes) == 4:
+            raise RuntimeError("once")
+
+    handle = engine._model.model.decoder.register_forward_pre_hook(fail_once)
+    outputs = run(engine, *requests)
+    handle.remove()
+    assert [texts(request, outputs) for request in requests] == alone
+    for request in requests:
+        items = [said.item for said in of(request, outputs) if isinstance(said, Delta)]
+        assert sorted(items) == [0, 1]
+
+
+def test_after_abandoning_the_engine_goes_on(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, *LINES[:3])
+    alone = texts(request, run(engine, request))
+    lost = [translate(engine, *LINES[:2]), translate(engine, LINES[3])]
+    for each in lost:
+        engine.admit(each)
+    engine.step()
+    assert engine.abandon() == lost
+    assert engine.is_idle
+    assert texts(request, run(engine, request)) == alone
+
+
+def test_there_is_room_for_so_many_requests(engine: Seq2SeqEngine) -> None:
+    request = translate(engine, LINES[0])
+    for _ in range(MAX_REQUESTS):
+        assert engine.has_room_for(request)
+        engine.admit(translate(engine, LINES[0]))
+    assert not engine.has_room_for(request)
+
+
+def test_a_sequence_beyond_the_position_table_is_refused(engine: Seq2SeqEngine) -> None:
+    engine.check(SequenceRequest(key="k", sequences=(Sequence((1,) * 64),)))
+    with pytest.raises(AisterError) as refusal:
+        engine.check(SequenceRequest(key="k", sequences=(Sequence((1, 0)), Sequence((1,) * 65))))
+    assert refusal.value.code == "text_too_long"
+    assert refusal.value.message == "A sentence is longer than the 64 tokens that the model reads."
+
+
+def test_the_longest_sequence_is_answered_within_the_position_table(engine: Seq2SeqEngine) -> None:
+    request = SequenceRequest(key="k", sequences=(Sequence((*range(2, 65), 0)),))
+    assert isinstance(of(request, run(engine, request))[-1], Finished)
+
+
+@pytest.mark.parametrize("num_beams", [0, 9])
+def test_a_wrong_number_of_beams_is_refused(engine: Seq2SeqEngine, num_beams: int) -> None:
+    with pytest.raises(AisterError) as refusal:
+        engine.check(SequenceRequest(key="k", sequences=(Sequence((1, 0)),), num_beams=num_beams))
+    assert refusal.value.message == "The number of beams must be 1 to 8."
+
+
+@pytest.mark.parametrize("token", [-1, 10_000])
+def test_a_token_that_the_model_lacks_is_refused(engine: Seq2SeqEngine, token: int) -> None:
+    with pytest.raises(AisterError) as refusal:
+        engine.check(SequenceRequest(key="k", sequences=(Sequence((token, 0)),)))
+    assert refusal.value.code == "internal_error"
+
+
+def test_memory_is_that_of_weights_and_batch(engine: Seq2SeqEngine) -> None:
+    idle = engine.memory_bytes
+    assert idle == sum(parameter.nbytes for parameter in engine._model.parameters())
+    engine._model.final_logits_bias[0, 0] = -1000.0
+    engine.admit(translate(engine, *LINES[:3]))
+    engine.step()
+    assert engine.memory_bytes > idle
+    engine.abandon()
+    assert engine.memory_bytes == idle
+
+
+def test_the_engines_thread_keeps_to_its_number_of_threads(engine: Seq2SeqEngine) -> None:
+    counted = []
+
+    def step() -> None:
+        torch.set_num_threads(2)
+        engine.step()
+        counted.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    thread.join()
+    assert counted == [1]
+
+
+def test_a_model_that_does_not_translate_says_so(directories: dict[str, Path]) -> None:
+    engine = Seq2SeqEngine.load(directories["marian"], threads=1)
+    engine._text = None
+    with pytest.raises(AisterError) as refusal:
+        _ = engine.text
+    assert refusal.value.code == "wrong_task"
+
+
+def test_closing_lets_go_of_the_weights(engine: Seq2SeqEngine) -> None:
+    engine.close()
+    assert engine.is_idle
+    assert engine._model is None
