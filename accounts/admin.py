@@ -38,9 +38,9 @@ NEW_FIELDSETS = [(None, {"fields": ["public_id", "name", "tasks", "lifetime"]}),
 FIELDSETS = [(None, {"fields": ["masked_id", "state_badge", "name", "tasks", "expires_at"]}), LIMITS, USE]
 SCOPES = ["allowed_tasks", "allowed_models", "allowed_origins"]
 REVOKED_FIELDSETS = [(None, {"fields": ["masked_id", "state_badge", "revoked", "owner_name", *SCOPES]}), USE]
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "chat": {"messages": [{"role": "user", "text": "Hello!"}]},
-    "translate": {"text": "Good morning", "source": "auto", "target": "fr"},
+EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {  # by task: where to, what
+    "chat": ("v1/chat", {"messages": [{"role": "user", "text": "Hello!"}]}),
+    "translation": ("v1/translate", {"text": "Good morning", "source": "auto", "target": "fr"}),
 }
 
 
@@ -369,10 +369,11 @@ class TokenAdmin(TokenModelAdmin):
 
 def curl(site_url: str, key: ApiKey) -> str:
     """Return a command that uses the key, for a task that it may."""
-    task = "translate" if key.tasks and "chat" not in key.tasks else "chat"
-    body = {"model": key.models[0], **EXAMPLES[task]} if key.models else EXAMPLES[task]
+    task = "translation" if key.tasks and "chat" not in key.tasks else "chat"
+    path, example = EXAMPLES[task]
+    body = {"model": key.models[0], **example} if key.models else example
     return (
-        f"curl {site_url}v1/{task} \\\n"
+        f"curl {site_url}{path} \\\n"
         f"  -H 'Authorization: Bearer {key.made_text}' \\\n"
         f"  -H 'Content-Type: application/json' \\\n"
         f"  -d '{json.dumps(body)}'"

@@ -7,7 +7,7 @@ its key, taken together, may allow nothing.
 import re
 from collections.abc import Callable, Iterable
 
-TASKS = ("chat", "translate")
+TASKS = ("chat", "translation")
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@+-]{0,199}", re.ASCII)
 HOST = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\]"
 ORIGIN = re.compile(rf"(?P<scheme>https?)://(?P<host>{HOST})(:(?P<port>[1-9][0-9]{{0,4}}))?/?", re.ASCII)

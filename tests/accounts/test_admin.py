@@ -152,7 +152,7 @@ def test_the_form_says_what_is_wrong(
     ("fields", "task", "body"),
     [
         ({}, "chat", '{"messages": [{"role": "user", "text": "Hello!"}]}'),
-        ({"tasks": ["translation"]}, "translation", '{"text": "Good morning", "source": "auto", "target": "fr"}'),
+        ({"tasks": ["translation"]}, "translate", '{"text": "Good morning", "source": "auto", "target": "fr"}'),
         ({"models": "b, a"}, "chat", '{"model": "b", "messages": [{"role": "user", "text": "Hello!"}]}'),
     ],
 )

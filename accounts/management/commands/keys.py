@@ -68,7 +68,7 @@ def add_create(commands: "_SubParsersAction[CommandParser]") -> None:
     """Declare what `keys create` takes."""
     parser = commands.add_parser("create", help="Make a key and print it, once.")
     parser.add_argument("name", metavar="NAME", help="What uses it, such as 'Support page'.")
-    parser.add_argument("--tasks", default="", metavar="chat,translate", help="Tasks it may use; all when left out.")
+    parser.add_argument("--tasks", default="", metavar="chat,translation", help="Tasks it may use; all when left out.")
     parser.add_argument("--models", default="", metavar="A,B", help="Models it may use; all when left out.")
     parser.add_argument(
         "--origins", default="", metavar="URL,URL", help="Web pages that may use it; any when left out."
