@@ -34,7 +34,7 @@ class UsageRecord(Model):
 
     class Meta:
         ordering = ["-started_at", "-id"]
-        indexes = [Index(fields=["key", "started_at"])]
+        indexes = [Index(fields=["key", "started_at"]), Index(fields=["model", "started_at"])]
         verbose_name = "usage record"
         verbose_name_plural = "usage"
 
