@@ -7,7 +7,7 @@ nowhere else. `check` and the tokenising methods of the engines may be called fr
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from inference.errors import AisterError
 
@@ -100,6 +100,9 @@ class Engine(Protocol[R]):
     @property
     def memory_bytes(self) -> int:
         """Bytes of weights and caches held."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what clients are told of how the model runs. Any thread."""
 
     def close(self) -> None:
         """Let go of weights and caches. Called once, by the scheduler's thread, with nothing running."""
