@@ -1,0 +1,184 @@
+"""Trains `aister-phrasebook`, the bundled translation model, from `corpus/phrasebook`.
+
+    python -m training.train_phrasebook --minutes 40 --output inference/bundled/aister-phrasebook
+
+One thread, fixed seeds; see train_guide.py for `--steps`, `--minutes` and `--start`. Afterwards it writes
+`reports/phrasebook.md`.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTokenizer
+
+from training.check_guide import forbidden_words
+from training.check_phrasebook import write_report
+from training.guide_corpus import read_corpus
+from training.optimisation import FURTHER, make_optimisers, train, training_arguments
+from training.phrasebook_corpus import LANGUAGES, read_phrasebook
+from training.phrasebook_pairs import Pair, PairMaker
+from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
+from training.publishing import Description, save_description, save_model
+
+SEED = 20261122
+BATCH_PAIRS = 256
+RATE = 3e-3
+TOKENIZER_PAIRS = 40_000
+POOL_BATCHES = 16  # as many batches of pairs are sorted by length at once, so that little is padded
+
+DESCRIPTION = Description(
+    name="aister-phrasebook",
+    task="translation",
+    description="A small demonstration model that translates common phrases and website texts between six languages.",
+    languages=list(LANGUAGES),
+    examples=[
+        "Good morning",
+        "Where is the train station?",
+        "Your message has been sent.",
+        "I would like a coffee, please.",
+    ],
+)
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def make_model(tokenizer: MarianTokenizer) -> MarianMTModel:
+    """Return a fresh Marian of about 3 million parameters, with one embedding for both sides."""
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    config = MarianConfig(
+        vocab_size=tokenizer.vocab_size,
+        d_model=192,
+        encoder_layers=3,
+        decoder_layers=3,
+        encoder_attention_heads=6,
+        decoder_attention_heads=6,
+        encoder_ffn_dim=512,
+        decoder_ffn_dim=512,
+        activation_function="swish",
+        max_position_embeddings=CONTEXT_TOKENS,
+        scale_embedding=True,
+        share_encoder_decoder_embeddings=True,
+        dropout=0.0,
+        pad_token_id=pad,
+        eos_token_id=eos,
+        bos_token_id=None,
+        forced_eos_token_id=None,
+        decoder_start_token_id=pad,
+    )
+    model = MarianMTModel(config)
+    model.set_attn_implementation("eager")  # on sentences this short a third faster than sdpa
+    model.generation_config = GenerationConfig(
+        pad_token_id=pad,
+        eos_token_id=eos,
+        decoder_start_token_id=pad,
+        bad_words_ids=[[pad]],
+        max_length=CONTEXT_TOKENS,
+        num_beams=1,
+    )
+    return model
+
+
+class Encoder:
+    """Turns pairs into batches of token ids."""
+
+    def __init__(self, tokenizer: MarianTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._pad: int = tokenizer.pad_token_id
+        vocabulary: dict[str, int] = tokenizer.get_vocab()
+        self._language = {code: vocabulary[f">>{code}<<"] for code in LANGUAGES}
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text)
+        return ids
+
+    def encode(self, pair: Pair) -> tuple[list[int], list[int]]:
+        """Return (source ids behind the target language's token, target ids); both end in `</s>`."""
+        source, language, target = pair
+        return [self._language[language], *self._ids(source)], self._ids(target)
+
+    def collate(self, examples: list[tuple[list[int], list[int]]]) -> Batch:
+        """Return (sources, targets), each (pairs, tokens), padded at the right."""
+        return self._padded([source for source, _ in examples]), self._padded([target for _, target in examples])
+
+    def _padded(self, rows: list[list[int]]) -> torch.Tensor:
+        longest = max(map(len, rows))
+        return torch.tensor([row + [self._pad] * (longest - len(row)) for row in rows])
+
+
+def batches(maker: PairMaker, encoder: Encoder) -> Iterator[Batch]:
+    """Yield batches of BATCH_PAIRS pairs for ever."""
+    while True:
+        pool = [encoder.encode(maker.pair()) for _ in range(BATCH_PAIRS * POOL_BATCHES)]
+        pool.sort(key=lambda example: len(example[0]) + len(example[1]))
+        starts = list(range(0, len(pool), BATCH_PAIRS))
+        maker.rng.shuffle(starts)
+        yield from (encoder.collate(pool[start : start + BATCH_PAIRS]) for start in starts)
+
+
+def _embeddings(model: MarianMTModel) -> torch.Tensor:
+    """Return the embeddings that encoder, decoder and output share: (tokens, width)."""
+    weight: torch.Tensor = model.state_dict(keep_vars=True)["model.shared.weight"]
+    return weight
+
+
+def loss_of(model: MarianMTModel, batch: Batch, pad: int) -> torch.Tensor:
+    """Return the mean cross entropy over the target tokens."""
+    source, target = batch
+    shifted = torch.cat([torch.full((len(target), 1), pad), target[:, :-1]], 1)
+    mask = (source != pad).long()
+    hidden = model.model(input_ids=source, attention_mask=mask, decoder_input_ids=shifted, use_cache=False)
+    wanted = target != pad
+    logits = functional.linear(hidden.last_hidden_state[wanted], _embeddings(model))
+    return functional.cross_entropy(logits.float(), target[wanted])
+
+
+def zero_pad_row(model: MarianMTModel) -> None:
+    """Keep the embedding of `<pad>` at zero: transformers starts decoding from it, CTranslate2 from a zero vector."""
+    with torch.no_grad():
+        _embeddings(model)[model.config.pad_token_id] = 0
+
+
+def _pair_maker(seed: int) -> PairMaker:
+    """Return the source of pairs; it never uses a name that the checks use."""
+    forbidden = forbidden_words()
+    names = tuple(name for name in read_corpus().facts[0].values if name.casefold() not in forbidden)
+    return PairMaker(read_phrasebook(), names, random.Random(seed))
+
+
+def _begin(start: Path | None, output: Path) -> tuple[MarianMTModel, MarianTokenizer, PairMaker]:
+    """Return a fresh model, its tokenizer and its source of pairs; or those of `start`, with new pairs."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1)
+    maker = _pair_maker(SEED + bool(start))
+    if start:
+        model = MarianMTModel.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")
+        return model.train(), load_tokenizer(start), maker
+    tokenizer = train_tokenizer([maker.pair() for _ in range(TOKENIZER_PAIRS)], output)
+    return make_model(tokenizer), tokenizer, maker
+
+
+def main() -> None:
+    """Train, save, check, report."""
+    arguments = training_arguments("Train aister-phrasebook.", Path("inference/bundled/aister-phrasebook"))
+    model, tokenizer, maker = _begin(arguments.start, arguments.output)
+    print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens", flush=True)
+    zero_pad_row(model)
+    rate = RATE * (FURTHER if arguments.start else 1)
+    steps = train(
+        model,
+        make_optimisers(model, matrix_rate=rate, other_rate=rate),
+        batches(maker, Encoder(tokenizer)),
+        lambda batch: loss_of(model, batch, tokenizer.pad_token_id),
+        budget=arguments.budget,
+        after_step=lambda: zero_pad_row(model),
+    )
+    save_model(model.eval(), tokenizer, arguments.output)
+    save_description(DESCRIPTION, arguments.output)
+    write_report(arguments.output, steps)
+
+
+if __name__ == "__main__":
+    main()
