@@ -31,7 +31,7 @@ export class Chat {
   constructor(store, models) {
     this.#store = store;
     this.#models = models;
-    this.#composer = new Composer({ onSend: (text) => this.send(text), onStop: () => this.stop() });
+    this.#composer = new Composer({ onSend: (text) => this.send(text), onStop: () => this.#stopAndWrite() });
     this.#follower = new Follower(byId("log"), byId("log-content"), byId("latest"));
     this.#form = new SettingsForm(store);
     store.watch("settings", () => this.#settingsChanged());
@@ -71,6 +71,11 @@ export class Chat {
   stop() {
     this.#current?.abort.abort(new DOMException("Stopped", "AbortError"));
     this.#current?.stream?.cancel().catch(() => {}); // a lost connection has ended the answer already
+  }
+
+  #stopAndWrite() {
+    this.stop();
+    this.focus();
   }
 
   /** Start over. */

@@ -24,7 +24,7 @@ class Playground {
   #models = new Models(this.#store);
   #code = new Code(this.#store);
   #connection = new Connection();
-  #views = { chat: new Chat(this.#store, this.#models), translate: new Translate(this.#store) };
+  #views = { chat: new Chat(this.#store, this.#models), translate: new Translate(this.#store, () => this.#access.get("/v1/languages")) };
   #keepers = {};
   #isListed = false;
 
@@ -70,9 +70,7 @@ class Playground {
 
   async #list() {
     try {
-      const [{ models }, { languages }] = await Promise.all(["/v1/models", "/v1/languages"].map((path) => this.#access.get(path)));
-      this.#models.use(models);
-      this.#views.translate.useLanguages(languages);
+      this.#models.use((await this.#access.get("/v1/models")).models);
       this.#introduce();
       this.#isListed = true;
     } catch {

@@ -15,6 +15,8 @@ export class Translate {
   /** @type {import("./session/keeper.js").Keeper} */
   keeper = null;
   #store;
+  #fetchLanguages;
+  #languages = null;
   #pair;
   #text = byId("source-text");
   #target = byId("target-text");
@@ -23,9 +25,10 @@ export class Translate {
   #detected = null;
   #limit = null;
 
-  /** @param {import("./store.js").Store} store */
-  constructor(store) {
+  /** @param {import("./store.js").Store} store @param {() => Promise<{languages: object[]}>} fetchLanguages */
+  constructor(store, fetchLanguages) {
     this.#store = store;
+    this.#fetchLanguages = fetchLanguages;
     this.#pair = new LanguagePair((pair) => this.#pairChanged(pair));
     this.#text.addEventListener("input", () => this.#typed(PAUSE_MS));
     byId("swap").addEventListener("click", () => this.swap());
@@ -50,14 +53,12 @@ export class Translate {
     this.#text.focus();
   }
 
-  /** @param {{code: string, name: string, targets: string[]}[]} languages */
-  useLanguages(languages) {
-    this.#pair.fill(languages, this.#store.values);
-  }
-
-  /** A new session: its limits hold, and a text that waits is translated. @param {import("./client.js").Session} session */
+  /** A new session: its limits and its model's languages hold. @param {import("./client.js").Session} session */
   async restore(session) {
-    this.#limit = session.info.limits.text_characters;
+    const { limits, languages } = session.info;
+    this.#languages ??= (await this.#fetchLanguages()).languages;
+    this.#pair.fill(this.#languages.filter(({ code }) => !languages.length || languages.includes(code)), this.#store.values);
+    this.#limit = limits.text_characters;
     this.#count();
   }
 
@@ -81,6 +82,7 @@ export class Translate {
     this.#abandon();
     if (!this.hasContent) return this.#empty();
     if (this.#isTooLong) return this.#say(`The text is longer than ${this.#limit.toLocaleString("en")} characters. Shorten it.`, true);
+    this.#say("");
     this.#timer = setTimeout(() => this.#translate(), pause_ms);
   }
 

@@ -56,7 +56,7 @@ export class LanguagePair {
 
   #targetsOf(source) {
     const codes = new Set(this.#languages.filter(({ code }) => source === "auto" || code === source).flatMap(({ targets }) => targets));
-    return this.#languages.filter(({ code }) => codes.has(code));
+    return [...codes].map((code) => ({ code, name: this.name(code) })).sort((one, other) => one.name.localeCompare(other.name));
   }
 }
 
