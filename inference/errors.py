@@ -46,7 +46,7 @@ TABLE = (
     ErrorCode("invalid_conversation", "The messages are not a conversation.", 400),
     # Who asks
     ErrorCode("missing_key", "No API key. Send 'Authorization: Bearer <key>', or a token as the subprotocol aister.token.<token>.", 401, 4401),
-    ErrorCode("malformed_key", "This is not a whole API key. Copy it again: aister_, 42 or more characters, no spaces.", 401, 4401),
+    ErrorCode("malformed_key", "This is not a whole API key. Copy it again: it begins with aister_ and has 56 characters.", 401, 4401),
     ErrorCode("wrong_key", "No such API key. Make one in the admin or with 'manage.py keys create'.", 401, 4401),
     ErrorCode("revoked_key", "This API key has been revoked. Ask for a new one.", 401, 4401),
     ErrorCode("expired_key", "This API key or token has expired. Ask for a new one.", 401, 4401),
