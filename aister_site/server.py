@@ -9,9 +9,11 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import daphne.server  # installs the asyncio reactor: before anything else of Twisted
+from autobahn.exception import Disconnected
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
@@ -106,6 +108,11 @@ class Server(daphne.server.Server):
         """Someone took the port after it was checked."""
         self.fault = f"Could not listen: {failure.getErrorMessage()}"
         self.stop()
+
+    async def handle_reply(self, protocol: Any, message: Any) -> None:
+        """Send something to a client; to one that has just gone, nothing."""
+        with suppress(Disconnected):
+            await super().handle_reply(protocol, message)
 
     def kill_all_applications(self) -> Any:
         """Return the Deferred that Twisted waits for before it ends. Daphne's own raises KeyError on half a request."""

@@ -9,8 +9,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,17 +34,24 @@ def on_terminal(home: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     try:
         while b"Ctrl-C" not in said:
             said += os.read(terminal, 4096)
+        reader = threading.Thread(target=read_on, args=[terminal])
+        reader.start()
         yield process, said.decode().replace("\r\n", "\n")
     finally:
         live.end(process)
-        os.close(terminal)
+    reader.join()
+    os.close(terminal)
 
 
-def refusal(home: Path, before: Callable[[], None] | None = None, **settings: str) -> str:
-    """Run a server that can't start and return the one line it says, without the `aister: ` that opens it.
+def read_on(terminal: int) -> None:
+    """Read until the other end is closed: what writes to a terminal that nobody reads comes to a halt."""
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
 
-    `before` runs in its process first.
-    """
+
+def failed(home: Path, before: Callable[[], None] | None = None, **settings: str) -> str:
+    """Run a server that can't start and return what it says on stderr. `before` runs in its process first."""
     done = subprocess.run(
         [sys.executable, "manage.py", "serve"],
         cwd=ROOT,
@@ -55,9 +63,15 @@ def refusal(home: Path, before: Callable[[], None] | None = None, **settings: st
         preexec_fn=before,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.startswith("aister: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr.removeprefix("aister: ").removesuffix("\n")
+    return done.stderr
+
+
+def refusal(home: Path, before: Callable[[], None] | None = None, **settings: str) -> str:
+    """Run a server that can't start and return the one line it says, without the `aister: ` that opens it."""
+    said = failed(home, before, **settings)
+    assert said.startswith("aister: ")
+    assert said.count("\n") == 1, said
+    return said.removeprefix("aister: ").removesuffix("\n")
 
 
 def test_the_first_start_on_a_terminal_shows_a_link_a_key_and_a_client_that_works(tmp_path: Path) -> None:
@@ -144,6 +158,14 @@ def test_a_broken_setting_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "neither a directory nor a hub id" in refusal(tmp_path / "home", AISTER_CHAT_MODEL="/no/such/model")
+
+
+def test_a_default_model_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
+    model = tmp_path / "broken"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    said = failed(tmp_path / "home", AISTER_CHAT_MODEL=str(model))
+    assert said.splitlines()[-1].startswith("aister: Model broken can't be used. ")
 
 
 def test_a_database_that_does_not_answer_is_refused_without_its_password(tmp_path: Path) -> None:
