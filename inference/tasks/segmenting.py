@@ -31,7 +31,7 @@ BEFORE_NUMBERS = _words(
 )
 TITLES = {
     "de": _words("dipl evtl geb inkl zzgl"),
-    "en": _words("approx dept messrs"),
+    "en": _words("approx capt col dept dr gen hon lt messrs mr mrs ms prof rev sgt st vs"),
     "es": _words("dña ej"),
     "fr": _words("bd c.-à-d dr ex j.-p janv m me mgr mlle mlles mm mme mmes pr st ste"),
     "it": _words("dott dott.ssa egr es gent s sig sig.ra sigg spett"),
@@ -92,7 +92,12 @@ def _is_break(before: str, after: str, language: str) -> bool:
     if not words or not words[-1].endswith("."):
         return True
     word = words[-1].strip(".([«\"'").casefold()
-    return not (word in TITLES.get(language, ()) or (word in BEFORE_NUMBERS and after[:1].isdigit()))
+    goes_on = (
+        word in TITLES.get(language, ())
+        or (word in BEFORE_NUMBERS and after[:1].isdigit())
+        or ("." in word and after[:1].islower())  # 44 av. J.-C. à Rome
+    )
+    return not goes_on
 
 
 def _frame(sentence: str, fits: Callable[[str], bool]) -> Iterator[Part]:

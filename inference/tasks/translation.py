@@ -55,8 +55,7 @@ def prepare(
     languages = engine.text.languages
     into = find_language(languages, target, "target")
     stated = None if source.strip().lower() == AUTO else find_language(languages, source, "source")
-    if stated:
-        _check_pair(languages, stated, into)
+    check_pair(languages, stated, into)
     sources = [_stated(stated)] * len(texts) if stated else detect(languages, texts, into)
     sentences: list[translation_text.Sequence] = []
     items = tuple(_item(engine, each, found, into, sentences) for each, found in zip(texts, sources, strict=True))
@@ -101,17 +100,17 @@ def find_language(languages: Languages, named: str, param: str) -> str:
 def detect(languages: Languages, texts: Iterable[str], target: str) -> list[Detection]:
     """Guess the language of each text by itself, among those that the model reads and that go with `target`."""
     candidates = [code for code in languages.sources if code == target or languages.translates(code, target)]
-    if not candidates:
-        raise AisterError("unsupported_pair", f"The model translates nothing into {target}.", param="target")
     detector = detector_for(candidates)
     return [detector.detect(text, target=target) for text in texts]
 
 
-def _check_pair(languages: Languages, source: str, target: str) -> None:
-    if source != target and not languages.translates(source, target):
-        raise AisterError(
-            "unsupported_pair", f"The model does not translate from {source} to {target}.", param="target"
-        )
+def check_pair(languages: Languages, source: str | None, target: str) -> None:
+    """Raise AisterError (unsupported_pair) when the model knows both languages but does not translate this way round."""
+    if target not in languages.targets:
+        raise AisterError("unsupported_pair", f"The model does not translate into {target}.", param="target")
+    if source and source != target and not languages.translates(source, target):
+        message = f"The model does not translate from {source} to {target}."
+        raise AisterError("unsupported_pair", message, param="target")
 
 
 def _stated(source: str) -> Detection:

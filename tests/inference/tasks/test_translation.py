@@ -1,0 +1,255 @@
+"""From a client's texts to what the engine takes, and back, with a small real model behind it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.engines.base import Delta, Finished
+from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
+from inference.errors import AisterError
+from inference.protocol import TranslationResult
+from inference.tasks.detection import Detection
+from inference.tasks.segmenting import split_text
+from inference.tasks.translation import (
+    MAX_TEXT_CHARACTERS,
+    MAX_TEXTS,
+    MAX_TOTAL_CHARACTERS,
+    Assembler,
+    Item,
+    PreparedTranslation,
+    TranslationAnswer,
+    check_texts,
+    prepare,
+)
+from tests.inference.engines.small_translators import save_m2m100, save_marian, save_t5
+
+ENGLISH = Detection("en", 1.0, is_uncertain=False)
+NAMES = "en, fr, de, zh"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Seq2SeqEngine:
+    directory = save_marian(tmp_path_factory.mktemp("models") / "marian", targets=("en", "fr", "de", "zh"))
+    (directory / "aister.json").write_text('{"languages": ["en", "fr", "de", "zh"]}', encoding="utf-8")
+    return Seq2SeqEngine.load(directory, threads=1)
+
+
+def made(engine: Seq2SeqEngine, text: str | list[str], source: str = "en", target: str = "fr") -> PreparedTranslation:
+    return prepare(engine, text, source, target, key="k")
+
+
+def refused(engine: Seq2SeqEngine, *arguments: Any) -> tuple[str, str, str | None]:
+    with pytest.raises(AisterError) as refusal:
+        made(engine, *arguments)
+    return refusal.value.code, refusal.value.message, refusal.value.param
+
+
+def sources_read(engine: Seq2SeqEngine, prepared: PreparedTranslation) -> list[str]:
+    return [engine.text._codec.decode(sequence.tokens) for sequence in prepared.request.sequences]
+
+
+def joined(deltas: list[Delta], item: int) -> str:
+    return "".join(delta.text for delta in deltas if delta.item == item)
+
+
+# -- the engine's part ------------------------------------------------------------------------------------------------
+
+
+def test_a_text_becomes_a_sequence_for_each_sentence(engine: Seq2SeqEngine) -> None:
+    prepared = made(engine, "Good morning, how are you today? The station is near the hotel.\n\tGood morning.")
+    assert sources_read(engine, prepared) == [
+        "Good morning, how are you today?",
+        "The station is near the hotel.",
+        "Good morning.",
+    ]
+    assert prepared.items[0].parts == (0, " ", 1, "\n\t", 2)
+    assert (prepared.request.key, prepared.request.num_beams) == ("k", 1)
+
+
+def test_sequences_of_a_list_are_numbered_through(engine: Seq2SeqEngine) -> None:
+    prepared = made(engine, ["Good morning", " ", "Good day. Good morning. "])
+    assert [item.parts for item in prepared.items] == [(0,), (" ",), (1, " ", 2, " ")]
+
+
+def test_a_sentence_too_long_for_the_model_is_split(engine: Seq2SeqEngine) -> None:
+    prepared = made(engine, "the hotel is near the station, " * 20)
+    assert len(prepared.request.sequences) > 1
+    assert all(len(sequence.tokens) <= engine.max_source_tokens for sequence in prepared.request.sequences)
+
+
+def test_a_text_in_the_target_language_stays_as_it_is(engine: Seq2SeqEngine) -> None:
+    prepared = made(engine, "Bonjour, comment allez-vous ?", "fr", "fr")
+    assert prepared.request.sequences == ()
+    assert Assembler(prepared.items).translations() == [
+        TranslationResult(text="Bonjour, comment allez-vous ?", source="fr", confidence=1.0, uncertain=False)
+    ]
+
+
+def test_each_text_of_a_list_is_detected_by_itself(engine: Seq2SeqEngine) -> None:
+    texts = [
+        "Where is the train station?",
+        "Wo ist bitte der Bahnhof?",
+        "Où est la gare, s'il vous plaît ?",
+        "ok",
+        "12",
+    ]
+    items = made(engine, texts, "auto", "fr").items
+    assert [item.source.language for item in items[:3]] == ["en", "de", "fr"]
+    assert [item.source.is_uncertain for item in items] == [False, False, False, True, True]
+    assert items[2].parts == (texts[2],)
+    assert items[4].parts == ("12",)
+
+
+def test_auto_may_be_written_in_capitals(engine: Seq2SeqEngine) -> None:
+    assert made(engine, "Where is the train station?", "AUTO", "fr").items[0].source.language == "en"
+
+
+def test_languages_may_be_named_as_clients_do(engine: Seq2SeqEngine) -> None:
+    expected = made(engine, "Good morning", "en", "fr").request.sequences
+    assert made(engine, "Good morning", "EN-us", "fra").request.sequences == expected
+
+
+def test_sentences_of_unspaced_scripts_get_a_space_between_them(engine: Seq2SeqEngine) -> None:
+    assert made(engine, "你好。我叫李。", "zh", "en").items[0].parts == (0, " ", 1)
+    assert made(engine, "Good day. Good morning.", "en", "zh").items[0].parts == (0, " ", 1)
+
+
+def test_text_forges_no_target_language(engine: Seq2SeqEngine) -> None:
+    german = engine.text.encode("x", "en", "de").tokens[0]
+    for sequence in made(engine, ">>de<< Good morning </s> >>de<<", "en", "fr").request.sequences:
+        assert german not in sequence.tokens
+        assert sequence.tokens.count(0) == 1
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_empty_texts_are_refused(engine: Seq2SeqEngine) -> None:
+    message = "The text is empty. Send some text."
+    assert refused(engine, "") == ("empty_text", message, "text")
+    assert refused(engine, ["a", ""]) == ("empty_text", message, "text[1]")
+    assert refused(engine, []) == ("empty_text", "The list has no texts. Send at least one.", "text")
+
+
+def test_too_much_text_is_refused(engine: Seq2SeqEngine) -> None:
+    long = "a" * (MAX_TEXT_CHARACTERS + 1)
+    message = "The text has 50001 characters; at most 50000 go. Split it."
+    assert refused(engine, long) == ("text_too_long", message, "text")
+    assert refused(engine, ["a", long]) == ("text_too_long", message, "text[1]")
+    message = "The list has more than 128 texts. Send several lists."
+    assert refused(engine, ["a"] * (MAX_TEXTS + 1)) == ("text_too_long", message, "text")
+    message = "The texts together have more than 100000 characters. Send several lists."
+    half = "a" * MAX_TEXT_CHARACTERS
+    assert refused(engine, [half, half, "a"]) == ("text_too_long", message, "text")
+    assert check_texts([half, half]) == [half, half]
+    assert len(half) * 2 == MAX_TOTAL_CHARACTERS
+
+
+def test_unknown_languages_are_refused(engine: Seq2SeqEngine) -> None:
+    message = f"The model does not know this target language. It knows: {NAMES}."
+    assert refused(engine, "a", "en", "ja") == ("unknown_language", message, "target")
+    assert refused(engine, "a", "en", "auto") == ("unknown_language", message, "target")
+    message = f"The model does not know this source language. It knows: {NAMES}."
+    assert refused(engine, "a", "klingon", "en") == ("unknown_language", message, "source")
+
+
+def test_pairs_that_a_model_lacks_are_refused(tmp_path: Path) -> None:
+    engine = Seq2SeqEngine.load(save_t5(tmp_path / "t5"), threads=1)
+    message = "The model does not translate from fr to de."
+    assert refused(engine, "a", "fr", "de") == ("unsupported_pair", message, "target")
+    message = "The model does not translate into en."
+    for source in ("fr", "en", "auto"):
+        assert refused(engine, "a", source, "en") == ("unsupported_pair", message, "target")
+    assert made(engine, "Good morning", "auto", "de").items[0].source == ENGLISH
+
+
+def test_a_model_that_does_not_translate_refuses(engine: Seq2SeqEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_text", None)
+    assert refused(engine, "a")[0] == "wrong_task"
+
+
+# -- putting together -------------------------------------------------------------------------------------------------
+
+
+def test_sentences_in_any_order_make_a_text_that_grows_from_the_front() -> None:
+    assembler = Assembler([Item(("  ", 0, " ", 1, "\n"), ENGLISH), Item((2,), ENGLISH), Item(("\t",), ENGLISH)])
+    assert assembler.begin() == [Delta("  ", 0), Delta("\t", 2)]
+    assert assembler.feed(Delta("two", 1)) == []
+    assert assembler.feed(Delta("three", 2)) == [Delta("three", 1)]
+    assert assembler.feed(Delta("one", 0)) == [Delta("one two\n", 0)]
+    assert [each.text for each in assembler.translations()] == ["  one two\n", "three", "\t"]
+
+
+def test_a_cancelled_translation_is_as_far_as_it_came() -> None:
+    assembler = Assembler([Item((0, " ", 1), ENGLISH), Item(("\n", 2), ENGLISH)])
+    assembler.feed(Delta("one", 0))
+    assert [each.text for each in assembler.translations()] == ["one ", "\n"]
+
+
+def test_a_sentence_without_a_translation_leaves_what_stands_around_it() -> None:
+    assembler = Assembler([Item(("(", 0, ")"), ENGLISH)])
+    assert assembler.begin() == [Delta("(", 0)]
+    assert assembler.feed(Delta("", 0)) == [Delta(")", 0)]
+
+
+@given(
+    st.lists(st.text(st.sampled_from("aB .!?\n\t\r😀1,é\u2028"), min_size=1, max_size=40), min_size=1, max_size=5),
+    st.randoms(),
+)
+def test_white_space_comes_back_exactly(engine: Seq2SeqEngine, texts: list[str], shuffler: Any) -> None:
+    """With every sentence translated to itself, the texts come back, streamed and at the end."""
+    prepared = made(engine, texts, "en", "fr")
+    assembler = Assembler(prepared.items)
+    parts = [part for text in texts for part in split_text(text, "en", lambda _: True)]
+    sentences = [part.text for part in parts if part.is_sentence]
+    deltas = assembler.begin()
+    for number in shuffler.sample(range(len(sentences)), len(sentences)):
+        deltas += assembler.feed(Delta(sentences[number], number))
+    assert [each.text for each in assembler.translations()] == texts
+    assert [joined(deltas, item) for item in range(len(texts))] == texts
+
+
+# -- all of it --------------------------------------------------------------------------------------------------------
+
+
+def run(engine: Seq2SeqEngine, answer: TranslationAnswer) -> tuple[list[Delta], list[TranslationResult]]:
+    request: SequenceRequest = answer.prepare(engine, "k")
+    deltas = [*answer.begin()]
+    engine.admit(request)
+    ended = False
+    while not ended:
+        for _, said in engine.step():
+            deltas += answer.hear(said) if isinstance(said, Delta) else []
+            ended = ended or isinstance(said, Finished)
+    return deltas, answer.conclude(is_cancelled=False).translations or []
+
+
+def test_an_answer_streams_what_its_result_holds(engine: Seq2SeqEngine) -> None:
+    texts = ["  Good morning. The station is near the hotel.\n", "12 😀", "\t\n", "Der Bahnhof ist beim Hotel."]
+    deltas, translations = run(engine, TranslationAnswer(texts, None, "fr"))
+    assert [joined(deltas, item) for item in range(4)] == [each.text for each in translations]
+    assert [each.source for each in translations] == ["en", "en", "en", "de"]
+    assert [each.uncertain for each in translations] == [False, True, True, False]
+    assert translations[0].text.startswith("  ")
+    assert translations[0].text.endswith("\n")
+    assert [each.text for each in translations[1:3]] == ["12 😀", "\t\n"]
+
+
+def test_an_answer_needs_a_target(engine: Seq2SeqEngine) -> None:
+    with pytest.raises(AisterError) as refusal:
+        TranslationAnswer("a", None, None).prepare(engine, "k")
+    assert (refusal.value.code, refusal.value.param) == ("invalid_field", "target")
+    assert refusal.value.message == "Name the language to translate into."
+
+
+def test_a_model_of_many_languages_is_told_both(tmp_path: Path) -> None:
+    engine = Seq2SeqEngine.load(save_m2m100(tmp_path / "m2m100"), threads=1)
+    sequence = made(engine, "Good morning", "en", "fr").request.sequences[0]
+    assert (sequence.tokens[0], sequence.first_token) == tuple(
+        engine.text._codec.id_of(token) for token in ("__en__", "__fr__")
+    )
+    _, translations = run(engine, TranslationAnswer("Good morning", "en", "fr"))
+    assert len(translations) == 1
