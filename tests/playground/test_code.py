@@ -88,7 +88,7 @@ def test_the_javascript_runs_in_a_page_of_another_origin(page: Page, live: Serve
     other = page.context.new_page()
     said: list[str] = []
     other.on("console", lambda message: said.append(message.text))
-    other.goto("about:blank")
+    other.goto(f"{live.url.replace('127.0.0.1', 'localhost')}/v1/models")
     other.evaluate("(code) => import(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })))", code)
     assert "".join(said).strip()
 

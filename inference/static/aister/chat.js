@@ -248,6 +248,7 @@ export class Chat {
     const last = this.#turns.findLast((turn) => turn.isKept);
     for (const turn of this.#turns) turn.allowRegenerate(turn === last && !this.#current);
     this.#composer.answering = this.#current !== null;
+    byId("turns").classList.toggle("answering", this.#current !== null);
     byId("empty").hidden = this.#turns.length > 0;
     byId("new-conversation").disabled = this.#turns.length === 0;
     byId("composer-hint").textContent = this.#current ? "Escape stops the answer." : "Enter sends, Shift+Enter starts a new line.";

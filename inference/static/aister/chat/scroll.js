@@ -6,6 +6,7 @@ export class Follower {
   #log;
   #button;
   #following = true;
+  #lastTop = 0;
 
   /** @param {HTMLElement} log @param {HTMLElement} content @param {HTMLButtonElement} button "Jump to latest" */
   constructor(log, content, button) {
@@ -23,8 +24,12 @@ export class Follower {
     this.#grown();
   }
 
+  /** Only going up ends following: while text streams in, a scroll event may find the end already further down. */
   #look() {
-    this.#following = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_PX;
+    const { scrollTop, scrollHeight, clientHeight } = this.#log;
+    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#following = true;
+    else if (scrollTop < this.#lastTop) this.#following = false;
+    this.#lastTop = scrollTop;
     this.#button.hidden = this.#following;
   }
 

@@ -68,7 +68,7 @@ export class Turn {
   fail(error, retry) {
     if (!this.isKept) this.#settle("failed");
     const again = el("button", { type: "button", class: "button", onclick: retry }, "Retry");
-    const words = el("p", {}, icon("alert"), el("strong", {}, "Not answered. "), errorWords(error));
+    const words = el("p", {}, icon("alert"), el("strong", {}, this.#isBegun ? "Not finished. " : "Not answered. "), errorWords(error));
     if (error.requestId) words.append(" ", el("span", { class: "request-id" }, error.requestId));
     this.#note(el("div", { class: "failure" }, words, el("div", { class: "row" }, again, this.#dismiss())));
     if (error.retryAfter) this.#count(again, Date.now() + error.retryAfter * 1000);
@@ -108,6 +108,7 @@ export class Turn {
 
   #showUser() {
     const edit = iconButton("edit", "Edit", () => this.#startEditing());
+    edit.classList.add("edit");
     const bubble = el("div", { class: "bubble", role: "group", "aria-label": "You", dir: "auto" }, this.text);
     this.#user.replaceChildren(bubble, el("div", { class: "row tools" }, edit));
   }
@@ -139,6 +140,10 @@ export class Turn {
     const words = el("p", {}, "Stopped before the first word. The message is not part of the conversation.");
     this.#note(el("div", { class: "failure mild" }, words, el("div", { class: "row" }, again, this.#dismiss())));
     return false;
+  }
+
+  get #isBegun() {
+    return this.#body.hasChildNodes() && !this.isKept;
   }
 
   /** Under a kept answer the note is what goes, under another the whole turn. */

@@ -64,7 +64,10 @@ function row({ direction, event, at_s }) {
   const detail = event.type === "response.delta" ? JSON.stringify(event.text) : (event.status ?? event.error?.code ?? "");
   const head = [el("span", { class: "time" }, at_s.toFixed(2)), arrow, el("span", { class: "type" }, event.type), el("span", { class: "detail" }, detail)];
   const body = el("pre", { dir: "ltr" });
-  const fill = () => (body.textContent ||= JSON.stringify(event, null, 2)); // most are never opened
+  const fill = () => {
+    body.textContent ||= JSON.stringify(event, null, 2); // most are never opened
+    body.scrollIntoView({ block: "nearest" });
+  };
   return el("li", {}, el("details", { ontoggle: fill }, el("summary", {}, ...head), body));
 }
 

@@ -11,6 +11,8 @@
  * @property {string} target
  */
 
+const MOST_COLUMNS = 44; // what the panel shows without scrolling
+
 /** @type {Record<string, (view: View) => string>} */
 export const SNIPPETS = { curl, javascript, python, wscat };
 
@@ -19,21 +21,21 @@ function curl(view) {
     `curl ${view.task === "chat" ? "-N " : ""}${view.origin}/v1/${view.task} \\`,
     `  -H "Authorization: Bearer YOUR_KEY" \\`,
     `  -H "Content-Type: application/json" \\`,
-    `  -d ${shellQuoted(lines(httpBody(view)))}`,
+    `  -d ${shellQuoted(spaced(httpBody(view), "  "))}`,
   ].join("\n");
 }
 
 function javascript(view) {
-  const call = view.task === "chat" ? `send(${JSON.stringify(view.text)})` : `translate(${JSON.stringify(view.text)}, ${languages(view)})`;
+  const text = JSON.stringify(view.text);
+  const { source, target } = view;
   return [
     `import { connect } from ${JSON.stringify(`${view.origin}/static/aister/client.js`)};`,
     "",
-    "// In a page that others open, use getToken instead of key.",
-    "const session = await connect({",
-    ...connectOptions(view).map(([name, value]) => `  ${name}: ${JSON.stringify(value)},`),
-    "});",
+    "// In a page for others: getToken, not key.",
+    `const session = await connect(${spaced(connectOptions(view))});`,
     ...(hasSettings(view) ? [`await session.update(${spaced(view.settings)});`] : []),
-    `for await (const text of session.${call}) {`,
+    `const response = session.${view.task === "chat" ? `send(${text})` : `translate(${text}, ${spaced({ source, target })})`};`,
+    "for await (const text of response) {",
     "  console.log(text);",
     "}",
     "session.close();",
@@ -41,7 +43,7 @@ function javascript(view) {
 }
 
 function python(view) {
-  const events = socketEvents(view).map((event) => `    session.send(json.dumps(${spaced(event)}))`);
+  const events = socketEvents(view).map((event) => `    session.send(json.dumps(${spaced(event, "    ")}))`);
   return [
     "# pip install websockets",
     "import json",
@@ -68,8 +70,7 @@ function wscat(view) {
 }
 
 function connectOptions({ origin, task, model }) {
-  const options = { url: origin, task, model, key: "YOUR_KEY" };
-  return Object.entries(options).filter(([, value]) => value !== null);
+  return { url: origin, task, ...(model === null ? {} : { model }), key: "YOUR_KEY" };
 }
 
 function httpBody(view) {
@@ -96,21 +97,19 @@ function hasSettings({ task, settings }) {
   return task === "chat" && Object.keys(settings).length > 0;
 }
 
-function languages({ source, target }) {
-  return `{ source: ${JSON.stringify(source)}, target: ${JSON.stringify(target)} }`;
-}
-
-/** JSON with room to breathe. Strings, numbers, lists and objects, all that we send, read the same in Python. */
-function spaced(value) {
-  if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
+/**
+ * JSON for people, over several lines where one would be too wide. Strings, numbers, lists and objects, all that we send, read the
+ * same in Python and JavaScript.
+ */
+function spaced(value, indent = "") {
   if (typeof value !== "object") return JSON.stringify(value);
-  return `{${Object.entries(value).map(([name, inner]) => `${JSON.stringify(name)}: ${spaced(inner)}`).join(", ")}}`;
-}
-
-/** JSON with a line for each field, each in one piece. */
-function lines(body) {
-  const fields = Object.entries(body).map(([name, value]) => `    ${JSON.stringify(name)}: ${spaced(value)}`);
-  return `{\n${fields.join(",\n")}\n  }`;
+  const [open, close] = Array.isArray(value) ? "[]" : "{}";
+  const inner = `${indent}  `;
+  const named = (name) => (Array.isArray(value) ? "" : `${JSON.stringify(name)}: `);
+  const parts = (by) => Object.keys(value).map((name) => named(name) + spaced(value[name], by));
+  const line = `${open}${parts(inner).join(", ")}${close}`;
+  if (line.length + indent.length <= MOST_COLUMNS && !line.includes("\n")) return line;
+  return `${open}\n${parts(inner).map((part) => inner + part).join(",\n")}\n${indent}${close}`;
 }
 
 function shellQuoted(text) {
