@@ -3,12 +3,13 @@
 Two pages over one set of filters: the requests, and what each key used; both also as CSV.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -20,7 +21,7 @@ from django.utils.safestring import SafeString
 from accounts.models import ApiKey
 from inference import usage_export, usage_summary
 from inference.models import UsageRecord
-from inference.usage_filters import DateFilter, KeyFilter, ModelFilter, StatusFilter, TaskFilter
+from inference.usage_filters import FromFilter, KeyFilter, ModelFilter, PeriodFilter, StatusFilter, TaskFilter, ToFilter
 
 if TYPE_CHECKING:
     UsageModelAdmin = admin.ModelAdmin[UsageRecord]
@@ -44,6 +45,15 @@ def milliseconds(value: float | None) -> str:
 
 class UsageChangeList(ChangeList):
     """The filtered rows and what they add up to. Figures are worked out only where a page shows them."""
+
+    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Leave out the filters that were sent empty: a form sends all of its controls."""
+        return {name: values for name, values in super().get_filters_params(params).items() if any(values)}
+
+    def get_query_string(self, new_params: dict[str, Any] | None = None, remove: Iterable[str] | None = None) -> str:
+        """Return the query of a page of this list, without what is empty."""
+        empty = {name: None for name, values in self.filter_params.items() if not any(values)}
+        return super().get_query_string({**empty, **(new_params or {})}, remove)
 
     @cached_property
     def totals(self) -> usage_summary.Totals:
@@ -83,7 +93,7 @@ class UsageChangeList(ChangeList):
     @property
     def query_string(self) -> str:
         """The filters and the search, for another page over the same rows."""
-        return self.get_query_string(remove=["o", "all"])
+        return self.get_query_string({ORDER_VAR: None, ALL_VAR: None})
 
 
 @admin.register(UsageRecord)
@@ -103,10 +113,9 @@ class UsageRecordAdmin(UsageModelAdmin):
         "request",
     ]
     list_display_links = ["request"]
-    list_filter = [DateFilter, KeyFilter, TaskFilter, ModelFilter, StatusFilter]
+    list_filter = [PeriodFilter, FromFilter, ToFilter, KeyFilter, TaskFilter, ModelFilter, StatusFilter]
     list_select_related = ["key"]
     search_fields = ["request_id__exact"]  # the index finds it; a part of one would read the whole table
-    search_help_text = "Find a request by its id: it is in the response, in errors and in the log."
     list_per_page = 100
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # the totals of each key say more, and cost less
@@ -121,7 +130,7 @@ class UsageRecordAdmin(UsageModelAdmin):
     @admin.display(description="when (UTC)", ordering="started_at")
     def when(self, record: UsageRecord) -> SafeString:
         """When the request was received."""
-        return format_html("<time>{}</time>", f"{record.started_at:%Y-%m-%d %H:%M:%S}")
+        return format_html("<time>{} {}</time>", f"{record.started_at:%Y-%m-%d}", f"{record.started_at:%H:%M:%S}")
 
     @admin.display(description="model", ordering="model")
     def model_and_task(self, record: UsageRecord) -> SafeString:
@@ -210,6 +219,12 @@ class UsageRecordAdmin(UsageModelAdmin):
         api_url = request.build_absolute_uri("/v1/chat")
         return super().changelist_view(request, {"title": "Usage", "api_url": api_url, **(extra_context or {})})
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show one request."""
+        return super().change_view(request, object_id, form_url, {"title": "Request", **(extra_context or {})})
+
     def keys_view(self, request: HttpRequest) -> HttpResponse:
         """List what each key used, under the same filters."""
         return self.changelist_view(request, {"shows_keys": True, "most_keys": MOST_KEYS})
@@ -229,9 +244,10 @@ class UsageRecordAdmin(UsageModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
-            return cast(UsageChangeList, self.get_changelist_instance(request))
+            changes = cast(UsageChangeList, self.get_changelist_instance(request))
         except IncorrectLookupParameters:
             return None
+        return changes if changes.query == request.GET.get(SEARCH_VAR, "") else None  # the list drops what it refuses
 
 
 def refusal() -> HttpResponse:

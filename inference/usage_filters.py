@@ -1,12 +1,10 @@
 """The filters of the usage list. What they can't make sense of finds nothing: never silently everything."""
 # ruff: noqa: ARG002  # Django gives every hook the request and the admin
 
-from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.contrib.admin import ListFilter, SimpleListFilter
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
+from django.contrib.admin import SimpleListFilter
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -24,10 +22,19 @@ PERIODS = {
     "this-month": "This month",
     "last-month": "Last month",
 }
-Days = tuple[date | None, date | None]
 
 
-class OfferedFilter(SimpleListFilter):
+class UsageFilter(SimpleListFilter):
+    """One of the controls above the list. Its value is there, and counts, whether or not it is on offer."""
+
+    is_day = False  # asks for a day, rather than for one of several values
+
+    def has_output(self) -> bool:
+        """Say yes: a filter without output would let everything through, whatever its value."""
+        return True
+
+
+class OfferedFilter(UsageFilter):
     """Rows whose `field` is the chosen one of the values on offer."""
 
     field: str
@@ -90,71 +97,91 @@ class StatusFilter(OfferedFilter):
         return [("completed", "Completed"), ("cancelled", "Cancelled"), ("failed", "Failed")]
 
 
-class DateFilter(ListFilter):
-    """By day, UTC: a period that moves along with today, or from one day to another, both included."""
+class PeriodFilter(UsageFilter):
+    """By days that move along with today, UTC."""
 
-    title = "date"
-    template = "admin/inference/usagerecord/date_filter.html"
+    title = "period"
+    parameter_name = "period"
 
-    def __init__(self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any) -> None:
-        super().__init__(request, params, model, model_admin)
-        given = {name: params.pop(name)[-1] for name in self.expected_parameters() if name in params}
-        self.period, self.first, self.last = (given.get(name, "") for name in self.expected_parameters())
-        ignored = {*self.expected_parameters(), PAGE_VAR, ERROR_FLAG}
-        self.kept = [
-            (name, value) for name, values in request.GET.lists() if name not in ignored for value in values
-        ]  # what the form of dates passes on
-
-    def expected_parameters(self) -> list[str]:  # type: ignore[override]  # lists are invariant
-        """Name the parameters."""
-        return ["period", "from", "to"]
-
-    def has_output(self) -> bool:
-        """There is always something to choose."""
-        return True
-
-    def choices(self, changelist: ChangeList) -> Iterator[Mapping[str, object]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer the periods."""
-        names = self.expected_parameters()
-        is_any = not (self.period or self.first or self.last)
-        yield {"selected": is_any, "query_string": changelist.get_query_string(remove=names), "display": "Any date"}
-        for period, title in PERIODS.items():
-            query = changelist.get_query_string({"period": period, "from": None, "to": None})
-            yield {"selected": self.period == period, "query_string": query, "display": title}
+        return list(PERIODS.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
-        """Keep the rows of the chosen days."""
-        try:
-            first, last = self.days(timezone.now().astimezone(UTC).date())
-        except (KeyError, ValueError):
+        """Keep the rows of the period; of an unknown one there are none."""
+        period = self.value()
+        if period is None:
+            return queryset
+        if period not in PERIODS:
             return queryset.none()
-        if first is not None:
-            queryset = queryset.filter(started_at__gte=midnight(first))
-        return queryset if last is None else queryset.filter(started_at__lte=datetime.combine(last, time.max, UTC))
-
-    def days(self, today: date) -> Days:
-        """Return the first and the last day chosen; raise KeyError or ValueError for what is neither."""
-        if self.period:
-            return period_days(self.period, today)
-        return (
-            date.fromisoformat(self.first) if self.first else None,
-            date.fromisoformat(self.last) if self.last else None,
-        )
+        first, last = period_days(period, timezone.now().astimezone(UTC).date())
+        return queryset.filter(started_at__gte=start_of(first), started_at__lte=end_of(last))
 
 
-def period_days(period: str, today: date) -> Days:
-    """Return the first and the last day of a period, None for no end; raise KeyError when it is unknown."""
+class DayFilter(UsageFilter):
+    """By one end of a range of days, which belongs to it, UTC."""
+
+    is_day = True
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer nothing: any day can be given."""
+        return []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        """Keep the rows on this side of the day; of what is no day there are none."""
+        value = self.value()
+        if value is None:
+            return queryset
+        try:
+            return self.on_this_side(queryset, date.fromisoformat(value))
+        except ValueError:
+            return queryset.none()
+
+    def on_this_side(self, queryset: QuerySet[UsageRecord], day: date) -> QuerySet[UsageRecord]:
+        """Return the rows on this side of a day."""
+        raise NotImplementedError
+
+
+class FromFilter(DayFilter):
+    """By the first day."""
+
+    title = "from"
+    parameter_name = "from"
+
+    def on_this_side(self, queryset: QuerySet[UsageRecord], day: date) -> QuerySet[UsageRecord]:
+        """Keep that day and those after it."""
+        return queryset.filter(started_at__gte=start_of(day))
+
+
+class ToFilter(DayFilter):
+    """By the last day."""
+
+    title = "to"
+    parameter_name = "to"
+
+    def on_this_side(self, queryset: QuerySet[UsageRecord], day: date) -> QuerySet[UsageRecord]:
+        """Keep that day and those before it."""
+        return queryset.filter(started_at__lte=end_of(day))
+
+
+def period_days(period: str, today: date) -> tuple[date, date]:
+    """Return the first and the last day of a period; raise KeyError when it is unknown."""
     month = today.replace(day=1)
     return {
-        "today": (today, None),
+        "today": (today, today),
         "yesterday": (today - DAY, today - DAY),
-        "7-days": (today - 6 * DAY, None),
-        "30-days": (today - 29 * DAY, None),
-        "this-month": (month, None),
+        "7-days": (today - 6 * DAY, today),
+        "30-days": (today - 29 * DAY, today),
+        "this-month": (month, today),
         "last-month": ((month - DAY).replace(day=1), month - DAY),
     }[period]
 
 
-def midnight(day: date) -> datetime:
+def start_of(day: date) -> datetime:
     """Return when a day begins, UTC."""
     return datetime.combine(day, time.min, UTC)
+
+
+def end_of(day: date) -> datetime:
+    """Return the last moment of a day, UTC."""
+    return datetime.combine(day, time.max, UTC)
