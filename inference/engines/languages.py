@@ -119,8 +119,10 @@ def _read_marian(directory: Path, tokenizer: dict[str, Any], stated: dict[str, A
         (token[2:-2], token) for token in vocabulary if token.startswith(">>") and token.endswith("<<")
     )
     source, target = (_single(tokenizer.get(end)) for end in ("source_lang", "target_lang"))
-    targets = tokens or dict.fromkeys(target, "")
-    targets = {code: targets.get(code, "") for code in _stated(stated, "targets") or targets}
+    if tokens:
+        targets = {code: tokens[code] for code in _stated(stated, "targets") or tokens if code in tokens}
+    else:
+        targets = dict.fromkeys((target or _stated(stated, "targets"))[:1], "")  # there is but one, as nothing chooses
     sources = dict.fromkeys(_stated(stated, "sources") or source, "")
     return _checked(Languages(Naming.TARGET_TOKEN, sources, targets, {}))
 

@@ -105,7 +105,7 @@ def detect(languages: Languages, texts: Iterable[str], target: str) -> list[Dete
 
 
 def check_pair(languages: Languages, source: str | None, target: str) -> None:
-    """Raise AisterError (unsupported_pair) when the model knows both languages but does not translate this way round."""
+    """Raise AisterError (unsupported_pair) when the model knows both languages but not this way round."""
     if target not in languages.targets:
         raise AisterError("unsupported_pair", f"The model does not translate into {target}.", param="target")
     if source and source != target and not languages.translates(source, target):

@@ -63,6 +63,17 @@ def test_a_bundled_marian_translates_between_all_its_languages(tmp_path: Path) -
     assert languages.pairs == [("en", "fr"), ("fr", "en")]
 
 
+def test_a_stated_target_that_the_vocabulary_lacks_is_no_target(tmp_path: Path) -> None:
+    files = {"vocab": {"</s>": 0, ">>fr<<": 2, ">>de<<": 3}, "aister": {"languages": ["en", "fr"]}}
+    languages = read_languages(model(tmp_path, config=MARIAN, **files))
+    assert languages.pairs == [("en", "fr")]
+
+
+def test_a_marian_without_target_tokens_has_one_target(tmp_path: Path) -> None:
+    files = {"tokenizer_config": {"target_lang": "fr"}, "vocab": {"</s>": 0}, "aister": {"languages": ["en", "fr"]}}
+    assert read_languages(model(tmp_path, config=MARIAN, **files)).pairs == [("en", "fr")]
+
+
 @pytest.mark.parametrize("where", ["additional_special_tokens", "extra_special_tokens"])
 def test_an_m2m100_by_the_tokens_it_lists(tmp_path: Path, where: str) -> None:
     tokens = {where: ["__de__", "__fr__", "<s>"]}
