@@ -24,12 +24,12 @@ check: $(VENV)/.test
 
 # The stamps are as old as the last install: pip runs again only when the requirements have changed since.
 $(VENV)/.serve: requirements.txt | $(BIN)/python
-	echo "Installing requirements.txt into $(VENV): a minute or two, the first time."
+	echo "Installing requirements.txt into $(VENV): a few minutes, the first time."
 	$(PIP) install -r requirements.txt
 	touch $@
 
 $(VENV)/.test: requirements-dev.txt requirements.txt | $(BIN)/python
-	echo "Installing requirements-dev.txt into $(VENV): a minute or two, the first time."
+	echo "Installing requirements-dev.txt into $(VENV): a few minutes, the first time."
 	$(PIP) install -r requirements-dev.txt
 	touch $@ $(VENV)/.serve
 
@@ -38,7 +38,7 @@ $(BIN)/python:
 	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
 	done; \
 	if [ -z "$$python" ]; then \
-	  echo "Aister needs Python 3.11 or newer, and $(PYTHONS) is not. Install it, or: make serve PYTHON=/path/to/python3.11" >&2; \
+	  echo "Aister needs Python 3.11 or newer; not found as: $(PYTHONS). Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
 	  exit 1; \
 	fi; \
 	"$$python" -m venv $(VENV) || { rm -rf $(VENV); echo "Could not make $(VENV). On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
