@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from inference.errors import AisterError, trace
-from inference.protocol import MAX_FRAME_BYTES, Error, decode, error_body, too_large
+from inference.errors import CODES, AisterError, trace
+from inference.protocol import MAX_FRAME_BYTES, Error, ErrorBody, ResponseDone, decode, error_body, too_large
 from inference.response import log, new_request_id
 
 T = TypeVar("T")
@@ -28,6 +28,9 @@ def endpoint(*methods: str, websocket: bool = False) -> Callable[[View], View]:
     upgrade.
     """
 
+    if "GET" in methods:
+        methods = (*methods, "HEAD")  # the server leaves the body out
+
     def decorate(view: View) -> View:
         @csrf_exempt
         @wraps(view)
@@ -36,7 +39,10 @@ def endpoint(*methods: str, websocket: bool = False) -> Callable[[View], View]:
                 check_method(request, methods, websocket)
                 return await view(request)
             except AisterError as error:
-                return error_response(error, new_request_id())
+                response = error_response(error, new_request_id())
+                if response.status_code == 405:
+                    response["Allow"] = ", ".join(methods)
+                return response
             except Exception as fault:
                 request_id = new_request_id()
                 log.error("Request %s failed.\n%s", request_id, trace(fault))
@@ -76,12 +82,23 @@ def json_response(body: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(body), status=status, content_type="application/json")
 
 
-def error_response(error: AisterError, request_id: str, event_id: str | None = None) -> HttpResponse:
-    """Return the error event, under its row's status."""
-    event = Error(id=event_id, request_id=request_id, error=error_body(error))
-    response = json_response(event, error.row.status)
-    if error.retry_after_s is not None:
-        response["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    if error.row.status == 401:
+def event_response(event: Error | ResponseDone) -> HttpResponse:
+    """Return a last event as JSON; with an error, under its row's status and with the headers that go with it."""
+    error = event.error
+    if not isinstance(error, ErrorBody):
+        return json_response(event)
+    status = CODES[error.code].status
+    response = json_response(event, status)
+    if error.retry_after is not None:
+        response["Retry-After"] = str(max(1, round(error.retry_after)))
+    if status == 401:
         response["WWW-Authenticate"] = "Bearer"
+    if status == 426:
+        response["Upgrade"] = "websocket"
+        response["Connection"] = "Upgrade"
     return response
+
+
+def error_response(error: AisterError, request_id: str) -> HttpResponse:
+    """Return an error event, for a request that came to nothing."""
+    return event_response(Error(id=None, request_id=request_id, error=error_body(error)))

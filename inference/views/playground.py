@@ -21,7 +21,7 @@ def playground(request: HttpRequest) -> HttpResponse:
     )
 
 
-@endpoint("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+@endpoint("GET", "POST", "PUT", "PATCH", "DELETE")
 async def unknown(_request: HttpRequest) -> HttpResponseBase:
     """Answer an address under `/v1/` that is none."""
     raise AisterError("unknown_endpoint")

@@ -14,14 +14,13 @@ from accounts.authentication import Caller
 from inference.apps import manager
 from inference.callers import account_errors, identify, spend_request
 from inference.catalog import ModelEntry, Task
-from inference.errors import CODES, AisterError
+from inference.errors import AisterError
 from inference.exchange import Exchange
-from inference.http import endpoint, headers_of, json_response, read_body
+from inference.http import endpoint, event_response, headers_of, read_body
 from inference.protocol import (
     ChatBody,
     ChatSettings,
     Error,
-    ErrorBody,
     HttpMessage,
     Message,
     ResponseDone,
@@ -81,6 +80,8 @@ def chat_answer(body: ChatBody) -> Answer:
     if not turns or turns[-1].role != "user":
         raise AisterError("nothing_to_answer", "The last message must be the user's.", param="messages")
     settings = with_system(body.settings, first) if first.role == "system" else body.settings
+    if settings.system:
+        checked_text(settings.system, "settings.system")
     offset = len(body.messages) - len(turns)
     draft = [turn_message(turn, f"messages[{position}].text") for position, turn in enumerate(turns, start=offset)]
     return ChatAnswer(Conversation(), draft, settings, is_kept=False)
@@ -100,16 +101,10 @@ def with_system(settings: ChatSettings, message: HttpMessage) -> ChatSettings:
 async def single(exchange: Exchange) -> HttpResponseBase:
     """Run an exchange to its end and answer with its last event, under the status of its error if it has one."""
     async with exchange:
-        last: ServerEvent | None = None
         async for event in exchange.events():
-            last = event
-    return json_response(last, status_of(last))
-
-
-def status_of(event: ServerEvent | None) -> int:
-    """Return the HTTP status of a last event."""
-    error = event.error if isinstance(event, Error | ResponseDone) else msgspec.UNSET
-    return CODES[error.code].status if isinstance(error, ErrorBody) else 200
+            if isinstance(event, Error | ResponseDone):
+                return event_response(event)
+    raise AisterError("internal_error")
 
 
 async def stream(exchange: Exchange) -> HttpResponseBase:
@@ -119,7 +114,7 @@ async def stream(exchange: Exchange) -> HttpResponseBase:
         events = exchange.events()
         first = await anext(events)
         if isinstance(first, Error):
-            return json_response(first, status_of(first))
+            return event_response(first)
         response = StreamingHttpResponse(
             server_sent(first, events, stack.pop_all()), content_type="text/event-stream; charset=utf-8"
         )
