@@ -18,7 +18,6 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 WebAddress = Annotated[str, Meta(pattern="^(https?://[^/]+/?)?$")]
 DatabaseAddress = Annotated[str, Meta(pattern="^(postgres(ql)?://.+)?$")]
-RedisAddress = Annotated[str, Meta(pattern="^(rediss?://.+)?$")]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -42,7 +41,6 @@ SETTINGS = (
     Setting("AISTER_URL", WebAddress, "", "The address people use, such as https://models.example.com, when Aister stands behind a proxy."),
     Setting("AISTER_CHAT_MODEL", str, "", "Chat model to use instead of the bundled one: a directory or a hub id."),
     Setting("AISTER_TRANSLATION_MODEL", str, "", "Translation model to use instead of the bundled one: a directory or a hub id."),
-    Setting("AISTER_TRUSTED_PROXIES", Annotated[int, Meta(ge=0)], "0", "How many proxies in front may set X-Forwarded-For, counted from the right."),
     Setting("AISTER_MEMORY_MB", Count, "8192", "Memory budget for loaded models and their KV caches, in megabytes."),
     Setting("AISTER_THREADS", Annotated[int, Meta(ge=0)], "0", "CPU threads of each model; 0 means one less than there are cores, at least one."),
     Setting("AISTER_BATCH", Count, "32", "Most requests a chat model answers at the same time."),
@@ -50,7 +48,6 @@ SETTINGS = (
     Setting("AISTER_SESSIONS", Count, "4096", "Most open WebSocket sessions of this process."),
     Setting("AISTER_LOG_LEVEL", LogLevel, "INFO", "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."),
     Setting("DATABASE_URL", DatabaseAddress, "", "Database, such as postgres://user:password@host/name; SQLite in AISTER_HOME when empty."),
-    Setting("REDIS_URL", RedisAddress, "", "Redis that tells other processes at once when a key is revoked; not needed for one process."),
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Django's settings. What an operator may set stands in configuration.py; everything here follows from that."""
 
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from aister_site.configuration import ROOT, from_environment
 
 CONFIGURATION = from_environment()
 HOME = home.prepare(CONFIGURATION.home)
+os.environ.setdefault("HF_HUB_CACHE", str(HOME / "models"))  # read when huggingface_hub is imported, by an engine
 
 SECRET_KEY = home.secret(HOME, "secret_key")
 DEBUG = False

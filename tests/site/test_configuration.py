@@ -1,10 +1,11 @@
 """aister_site/configuration.py: what an operator may set."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from aister_site.configuration import ROOT, SETTINGS, Configuration, ConfigurationError
+from aister_site.configuration import ROOT, SETTINGS, Configuration, ConfigurationError, Setting
 
 
 def test_every_default_fits_its_own_type() -> None:
@@ -29,7 +30,7 @@ def test_values_are_converted_and_empty_ones_are_defaults() -> None:
         ("AISTER_URL", "models.example.com"),
         ("AISTER_URL", "https://models.example.com/below"),
         ("DATABASE_URL", "mysql://user:hunter2@host/name"),
-        ("REDIS_URL", "hunter2@host"),
+        ("DATABASE_URL", "hunter2@host"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_but_not_shown(name: str, value: str) -> None:
@@ -44,6 +45,19 @@ def test_a_value_that_does_not_fit_is_named_but_not_shown(name: str, value: str)
 def test_a_setting_that_is_not_in_the_table_is_an_error_that_names_the_table() -> None:
     with pytest.raises(AttributeError, match="SETTINGS"):
         _ = Configuration({}).NO_SUCH
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_setting_does_something(setting: Setting) -> None:
+    sources = [
+        path.read_text() for package in ("accounts", "aister_site", "inference") for path in source_files(package)
+    ]
+    assert any(re.search(rf"(?i:configuration|self)\.{setting.name}\b", source) for source in sources)
+
+
+def source_files(package: str) -> list[Path]:
+    """Return the modules of a package."""
+    return list((ROOT / package).rglob("*.py"))
 
 
 def test_a_relative_home_starts_at_the_repository() -> None:

@@ -11,6 +11,7 @@ from django.urls import get_resolver
 from aister_site.configuration import SETTINGS
 from inference import protocol
 from inference.errors import TABLE
+from inference.tasks import conversation, translation
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text()
@@ -86,8 +87,10 @@ def test_every_setting_can_be_updated(settings: type[msgspec.Struct], update: ty
 
 
 def test_the_limits_in_the_text_are_those_of_the_code() -> None:
-    for number in (protocol.MAX_FRAME_BYTES, protocol.MAX_OPEN_REQUESTS, protocol.MAX_MESSAGES, protocol.MAX_STOPS):
-        assert re.search(rf"(?<![\d,]){number:,}(?![\d,])", PROTOCOL), number
+    texts = (conversation.MAX_TEXT_CHARACTERS, translation.MAX_TEXT_CHARACTERS, translation.MAX_TOTAL_CHARACTERS)
+    counts = (protocol.MAX_OPEN_REQUESTS, protocol.MAX_MESSAGES, protocol.MAX_STOPS, protocol.MAX_INVALID_FRAMES)
+    for number in (protocol.MAX_FRAME_BYTES, *counts, *texts, translation.MAX_TEXTS):
+        assert re.search(rf"(?<![\d,]){number:,}(?!,?\d)", PROTOCOL), number
 
 
 def test_the_error_table_is_the_code_s() -> None:
