@@ -47,8 +47,8 @@ class KVCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, room included."""
-        return sum(t.nbytes for tensors in (self._keys, self._values) for t in tensors.values())
+        """Bytes held, room included. May be read from any thread."""
+        return sum(tensor.nbytes for tensor in [*self._keys.values(), *self._values.values()])
 
     def write(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """Write K and V, (1, kv_heads, new_tokens, head_dim), behind the valid positions."""

@@ -24,8 +24,8 @@ class SingleCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
-        found = [v for layer in (self.past.layers if self.past else ()) for v in vars(layer).values()]
+        """Bytes held. May be read from any thread."""
+        found = [v for layer in ([] if self.past is None else [*self.past.layers]) for v in [*vars(layer).values()]]
         tensors = [t for v in found for t in (v.values() if isinstance(v, dict) else v if isinstance(v, list) else [v])]
         return sum(t.nbytes for t in tensors if isinstance(t, torch.Tensor))
 
