@@ -31,6 +31,16 @@ def test_a_text_is_translated_when_typing_stops(page: Page, live: Server) -> Non
     expect(page.locator("#source-count")).to_contain_text("12 of ")
 
 
+def test_an_example_is_translated(page: Page, live: Server) -> None:
+    open_translate(page, live)
+    example = page.locator("#translate-examples button").first
+    text = example.inner_text()
+    example.click()
+    expect(page.get_by_label("Text to translate")).to_have_value(text)
+    wait_for_translation(page)
+    expect(page.locator("#translate-examples")).to_be_hidden()
+
+
 def test_only_the_last_text_is_shown(page: Page, live: Server) -> None:
     open_translate(page, live)
     write(page, "Good morning")

@@ -4,7 +4,7 @@ import { announce } from "./announce.js";
 import { Chat } from "./chat.js";
 import { DEFAULTS } from "./chat/settings.js";
 import { Code } from "./code.js";
-import { byId, copyButton } from "./dom.js";
+import { byId } from "./dom.js";
 import { followAddress, fromAddress } from "./frame/address.js";
 import { Connection } from "./frame/connection.js";
 import { CHOICES, Models } from "./frame/models.js";
@@ -35,8 +35,7 @@ class Playground {
     followAddress(this.#store);
     for (const tab of Object.keys(this.#views)) this.#keep(tab);
     this.#store.watch("tab", () => this.#showTab());
-    this.#store.watch("chatModel", () => this.#introduce());
-    byId("translate-tools").append(this.#copyTranslation());
+    for (const choice of Object.values(CHOICES)) this.#store.watch(choice, () => this.#introduce());
     byId("forget-key").addEventListener("click", () => this.#forget());
     this.#connection.watch(this.#keeper);
     if (this.#access.isPossible) this.#begin();
@@ -79,8 +78,10 @@ class Playground {
   }
 
   #introduce() {
-    const model = this.#models.chosen("chat");
-    if (model) this.#views.chat.introduce(model);
+    for (const [tab, view] of Object.entries(this.#views)) {
+      const model = this.#models.chosen(tab);
+      if (model) view.introduce(model);
+    }
   }
 
   #stateChanged(keeper) {
@@ -112,13 +113,6 @@ class Playground {
   #forget() {
     this.#access.dropKey();
     location.reload(); // the sessions and the list belong to that key
-  }
-
-  #copyTranslation() {
-    const button = copyButton(() => this.#views.translate.result);
-    button.id = "translate-copy";
-    button.hidden = true;
-    return button;
   }
 }
 

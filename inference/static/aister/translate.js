@@ -5,7 +5,7 @@
 
 import { announce } from "./announce.js";
 import { figures } from "./chat/turn.js";
-import { byId, el } from "./dom.js";
+import { byId, copyButton, el } from "./dom.js";
 import { errorWords, stateDetail } from "./session/words.js";
 import { direction, LanguagePair } from "./translate/languages.js";
 
@@ -20,6 +20,7 @@ export class Translate {
   #pair;
   #text = byId("source-text");
   #target = byId("target-text");
+  #copy = copyButton(() => this.#target.textContent);
   #timer = null;
   #current = null;
   #detected = null;
@@ -32,21 +33,18 @@ export class Translate {
     this.#pair = new LanguagePair((pair) => this.#pairChanged(pair));
     this.#text.addEventListener("input", () => this.#typed(PAUSE_MS));
     byId("swap").addEventListener("click", () => this.swap());
-    byId("source-clear").addEventListener("click", () => this.#clear());
+    byId("source-clear").addEventListener("click", () => this.#use(""));
     byId("source-paste").addEventListener("click", () => this.#paste());
     byId("source-paste").hidden = !navigator.clipboard?.readText;
     byId("translate-retry").addEventListener("click", () => this.#typed(0));
     byId("panel-translate").addEventListener("keydown", (event) => this.#keydown(event));
+    byId("translate-tools").append(this.#copy);
+    this.#empty();
     this.#count();
   }
 
   get hasContent() {
     return this.#text.value.trim() !== "";
-  }
-
-  /** The translation, for the copy button. */
-  get result() {
-    return this.#target.textContent;
   }
 
   focus() {
@@ -62,10 +60,16 @@ export class Translate {
     this.#count();
   }
 
+  /** Before the first text: some that work well. @param {{examples: string[]}} model */
+  introduce({ examples }) {
+    const chip = (text) => el("button", { type: "button", class: "chip example", onclick: () => this.#use(text) }, text);
+    byId("translate-examples").replaceChildren(...examples.map(chip));
+  }
+
   /** Put the translation where the text was, and the other way round. */
   swap() {
     const source = this.#pair.source === "auto" ? this.#detected : this.#pair.source;
-    const { result } = this;
+    const result = this.#target.textContent;
     if (source === null || source === undefined) return this.#say("Write something first: the language to swap to is not known yet.");
     this.#pair.choose(this.#pair.target, source);
     if (result) this.#text.value = result;
@@ -78,6 +82,7 @@ export class Translate {
   #typed(pause_ms) {
     clearTimeout(this.#timer);
     this.#count();
+    byId("translate-examples").hidden = this.hasContent;
     this.#store.set({ text: this.#text.value });
     this.#abandon();
     if (!this.hasContent) return this.#empty();
@@ -130,7 +135,7 @@ export class Translate {
     this.#write(translation.text, this.#pair.target);
     this.#detect(translation);
     this.#text.lang = translation.source;
-    byId("translate-copy").hidden = false;
+    this.#copy.hidden = false;
     byId("translate-status").replaceChildren(figures(done));
     byId("translate-retry").hidden = true;
     announce(translation.text);
@@ -148,7 +153,8 @@ export class Translate {
     const line = byId("detected");
     if (this.#pair.source !== "auto") return line.replaceChildren();
     const name = this.#pair.name(source);
-    if (!uncertain) return line.replaceChildren(`Detected: ${name} ${Math.round(confidence * 100)}%`);
+    const sure = `${name} ${Math.round(confidence * 100)}%`;
+    if (!uncertain) return line.replaceChildren(el("span", { class: "detected-label" }, "Detected: "), sure);
     const choose = () => this.#pair.choose(source, this.#pair.target);
     line.replaceChildren("Could be ", el("button", { type: "button", class: "chip", title: `Translate from ${name}`, onclick: choose }, name));
   }
@@ -158,7 +164,8 @@ export class Translate {
     this.#target.textContent = "";
     this.#target.removeAttribute("aria-busy");
     byId("detected").replaceChildren();
-    byId("translate-copy").hidden = true;
+    byId("translate-examples").hidden = false;
+    this.#copy.hidden = true;
     this.#say("");
   }
 
@@ -196,8 +203,8 @@ export class Translate {
     if (event.key === "Escape") this.#current?.stream?.cancel().catch(() => {}); // it may have ended already
   }
 
-  #clear() {
-    this.#text.value = "";
+  #use(text) {
+    this.#text.value = text;
     this.#typed(0);
     this.focus();
   }
@@ -205,8 +212,6 @@ export class Translate {
   async #paste() {
     const text = await navigator.clipboard.readText().catch(() => null);
     if (text === null) return this.#say("The browser did not allow reading the clipboard. Press Ctrl+V in the field.", true);
-    this.#text.value = text;
-    this.#typed(0);
-    this.focus();
+    this.#use(text);
   }
 }
