@@ -41,10 +41,7 @@ def link(site_url: str, code: str) -> str:
 def site_url() -> str:
     """Return the server's address as the settings have it: AISTER_URL, or HOST and PORT; empty when PORT is 0."""
     configuration = settings.CONFIGURATION
-    if configuration.AISTER_URL:
-        return str(configuration.AISTER_URL)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(configuration.HOST, configuration.HOST)
-    return f"http://{f'[{host}]' if ':' in host else host}:{configuration.PORT}" if configuration.PORT else ""
+    return str(configuration.url()) if configuration.AISTER_URL or configuration.PORT else ""
 
 
 def redeem(code: str) -> User:
