@@ -1,4 +1,4 @@
-"""Which engine runs which model. Importing this is cheap: torch comes with the first load, on the manager's loader thread."""
+"""Which engine runs which model. Importing this is cheap: torch comes with the first load, on the loader's thread."""
 
 import os
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ class Loader:
 
     def __call__(self, entry: ModelEntry) -> Engine[Any]:
         """Return a loaded engine; raise LoadingError when the model is not there or is not whole."""
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # a bar for each model's weights, which take a second; downloads keep theirs
         threads = self.options.threads or max(1, (os.cpu_count() or 1) - 1)
         if entry.task == "chat":
             from inference.engines.decoder import DecoderEngine
