@@ -58,6 +58,7 @@ export class ResponseStream {
   #events = [];
   #ended = false;
   #error = null;
+  /** @type {(value?: any) => void} */
   #wake = () => {};
   #changed;
   #resolve;

@@ -64,7 +64,7 @@ export class Turn {
     return true;
   }
 
-  /** It did not work: say what to do, and keep what was typed. @param {Error} error @param {() => void} retry */
+  /** It did not work: say what to do, and keep what was typed. @param {import("../client.js").AisterError} error @param {() => void} retry */
   fail(error, retry) {
     if (!this.isKept) this.#settle("failed");
     const again = el("button", { type: "button", class: "button", onclick: retry }, "Retry");

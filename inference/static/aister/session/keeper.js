@@ -10,7 +10,7 @@ const STEADY_MS = 5_000;
 const REFUSED_CLOSES = new Set([1009, 4400, 4401, 4403, 4404]);
 const REFUSED_CODES = new Set(["unknown_model", "wrong_task", "forbidden_model"]);
 
-/** @typedef {{name: "idle"|"connecting"|"ready"|"closing"|"waiting"|"refused", error?: Error, retryAt?: number}} State */
+/** @typedef {{name: "idle"|"connecting"|"ready"|"closing"|"waiting"|"refused", error?: import("../client.js").AisterError, retryAt?: number}} State */
 
 /** Dispatches "state" whenever its state changes. */
 export class Keeper extends EventTarget {
