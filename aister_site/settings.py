@@ -1,5 +1,6 @@
 """Django's settings. What an operator may set stands in configuration.py; everything here follows from that."""
 
+import logging
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,14 +107,22 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/"
 
+
+def is_unexpected(record: logging.LogRecord) -> bool:
+    """Drop what Django says of answers such as 503: we chose them, and log those that have a reason."""
+    return record.levelno < logging.ERROR or record.exc_info is not None
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "filters": {"unexpected": {"()": "django.utils.log.CallbackFilter", "callback": is_unexpected}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": CONFIGURATION.AISTER_LOG_LEVEL},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "django.request": {"filters": ["unexpected"]},
         "daphne": {"level": "WARNING"},
     },
 }
