@@ -192,6 +192,9 @@ class SessionConsumer(AsyncConsumer):
         """Begin to answer a request; raise AisterError (too_many_open, rate_limited)."""
         if len(self.open) >= MAX_OPEN_REQUESTS:
             raise AisterError("too_many_open")
+        if sessions().is_closing:  # what is open may still end, so the session stays
+            self.tell(AisterError("restarting"), event_id, new_request_id())
+            return
         spend_request(self.caller)
         response = Response(
             event_id,
@@ -257,7 +260,11 @@ class SessionConsumer(AsyncConsumer):
         if error.row.close is not None:
             self.end(error)
         else:
-            self.outbox.put(Error(id=event_id, request_id=request_id, error=error_body(error)))
+            self.tell(error, event_id, request_id)
+
+    def tell(self, error: AisterError, event_id: str | None, request_id: str) -> None:
+        """Send an error event."""
+        self.outbox.put(Error(id=event_id, request_id=request_id, error=error_body(error)))
 
     def unexpected(self, fault: Exception, request_id: str) -> AisterError:
         """Log what should not have happened, and return what the client is told of it."""

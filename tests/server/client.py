@@ -142,7 +142,13 @@ async def connected(
     """A socket on which nothing was read yet."""
     url = server.ws_url + path
     async with connect(
-        url, additional_headers=headers, subprotocols=subprotocols, open_timeout=WAIT_S, max_size=None, proxy=None
+        url,
+        additional_headers=headers,
+        subprotocols=subprotocols,
+        open_timeout=WAIT_S,
+        max_size=None,
+        max_queue=None,
+        proxy=None,
     ) as socket:
         yield Session(socket)
 
