@@ -11,6 +11,10 @@ from tests.playground.conftest import Pages, enter, say, wait_for_answers
 STATIC = ROOT / "inference" / "static" / "aister"
 TEMPLATES = ROOT / "templates" / "inference"
 MOST_BYTES = 60_000
+PAST_THE_EDGE = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => element.checkVisibility() && element.getBoundingClientRect().right > innerWidth + 1)
+  .filter((element) => !element.closest("pre, .table, .visually-hidden, .sprite, .events"))
+  .map((element) => `${element.tagName} ${element.id} ${element.className}`)"""
 WIDTHS = (1280, 1100, 640, 360, 320)
 
 HOSTILE = """# Title
@@ -29,13 +33,13 @@ HOSTILE = """# Title
 2. two"""
 
 
-def sideways(page: Page) -> dict[int, int]:
-    """Return by how many pixels the page is too wide, for the widths where it is."""
-    excess = {}
+def sideways(page: Page) -> dict[int, list[str]]:
+    """Return what reaches past the window's edge, for the widths where anything does."""
+    past = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 640})
-        excess[width] = int(page.evaluate("document.scrollingElement.scrollWidth - innerWidth"))
-    return {width: pixels for width, pixels in excess.items() if pixels > 0}
+        past[width] = page.evaluate(PAST_THE_EDGE)
+    return {width: elements for width, elements in past.items() if elements}
 
 
 def test_nothing_scrolls_sideways(page: Page, live: Server) -> None:
@@ -47,6 +51,11 @@ def test_nothing_scrolls_sideways(page: Page, live: Server) -> None:
     say(page, "What is Aister? " + "Supercalifragilistic" * 12)
     wait_for_answers(page, 1)
     assert sideways(page) == {}
+    for button, sheet in (("Code", "#code"), ("Settings", "#settings")):
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.locator(sheet)).to_be_visible()
+        assert page.evaluate(PAST_THE_EDGE) == []
+        page.keyboard.press("Escape")
     page.get_by_role("tab", name="Translate").click()
     page.get_by_label("Text to translate").fill("Good morning " + "x" * 200)
     expect(page.locator("#translate-status .figures")).to_be_visible()
