@@ -50,6 +50,13 @@ def not_listening(host: str, port: int, error: OSError) -> ConfigurationError:
 class SessionProtocol(WebSocketProtocol):
     """One WebSocket connection, closed with whatever code the application says."""
 
+    def onConnect(self, request: Any) -> Any:  # noqa: N802  # Daphne's name
+        """Begin a session. Daphne's own raises for subprotocols beyond ASCII, and logs a traceback: drop what is."""
+        offered = request.headers.get("sec-websocket-protocol", "")
+        if not offered.isascii():
+            request.headers["sec-websocket-protocol"] = offered.encode("ascii", "ignore").decode()
+        return super().onConnect(request)
+
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802  # Daphne's name
         """Send a close frame. Daphne's own raises for 1009 and all the 101x, and leaves the connection open."""
         self.sendCloseFrame(code=1000 if code is None else code)
@@ -101,7 +108,11 @@ class Server(daphne.server.Server):
         """Keep the port, to stop listening later. No client has been here yet."""
         super().listen_success(port)
         self.ws_factory.protocol = SessionProtocol
-        self.ws_factory.setProtocolOptions(closeHandshakeTimeout=CLOSE_HANDSHAKE_S)
+        self.ws_factory.setProtocolOptions(
+            closeHandshakeTimeout=CLOSE_HANDSHAKE_S,
+            failByDrop=False,  # a frame over Daphne's limit is told 1009 too
+            allowNullOrigin=True,  # that of a page opened from a file; each call sets it anew
+        )
         self.ports.append(port)
 
     def listen_error(self, failure: Any) -> None:

@@ -123,6 +123,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {"filters": ["unexpected"]},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for every scanner that passes by
         "daphne": {"level": "WARNING"},
     },
 }

@@ -143,6 +143,14 @@ async def test_a_frame_that_is_too_large_ends_the_session_and_is_told_why(live: 
     assert code == 1009
 
 
+@pytest.mark.parametrize("size_bytes", [1_048_577, 20_000_000])
+async def test_a_frame_beyond_what_the_server_reads_at_all_is_told_1009_too(live: Server, size_bytes: int) -> None:
+    async with session(live) as chat:
+        await chat.socket.send("x" * size_bytes)
+        _, code = await chat.closed()
+    assert code == 1009
+
+
 async def test_bytes_count_not_characters(live: Server) -> None:
     async with session(live) as chat:
         await chat.socket.send("\N{SNOWMAN}" * 174_763)  # three bytes each
