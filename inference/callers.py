@@ -10,7 +10,7 @@ from accounts import credentials, limits
 from accounts.authentication import Caller, authenticate_async
 from accounts.errors import AccountError
 from inference.errors import AisterError
-from inference.protocol import SessionLimits
+from inference.protocol import SUBPROTOCOL, SessionLimits
 
 
 @contextmanager
@@ -29,6 +29,15 @@ def headers_of(scope_headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
+
+
+def echoed_subprotocol(scope_headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return our subprotocol, which the handshake echoes, when a client offers it.
+
+    From the header itself: the scope's list was unquoted, and what is echoed but not offered hangs the handshake.
+    """
+    offered = headers_of(scope_headers).get("sec-websocket-protocol", "").split(",")
+    return SUBPROTOCOL if SUBPROTOCOL in (name.strip() for name in offered) else None
 
 
 async def identify(headers: Mapping[str, str], *, task: str | None = None) -> Caller:

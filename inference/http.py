@@ -66,14 +66,19 @@ def headers_of(request: HttpRequest) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
 
 
-def read_body(request: HttpRequest, decoder: "msgspec.json.Decoder[T]") -> T:
-    """Return the body as a struct; raise AisterError (frame_too_large, invalid_json, invalid_field)."""
+def read_body(request: HttpRequest, decoder: "msgspec.json.Decoder[T]", *, empty: T | None = None) -> T:
+    """Return the body as a struct, `empty` for one of no bytes where that is allowed.
+
+    Raises AisterError: frame_too_large, invalid_json, invalid_field.
+    """
     try:
         data = request.body
     except RequestDataTooBig:
         raise too_large() from None
     if len(data) > MAX_FRAME_BYTES:
         raise too_large()
+    if empty is not None and not data:
+        return empty
     return decode(decoder, data, None)
 
 

@@ -16,7 +16,7 @@ from channels.exceptions import StopConsumer
 
 from accounts.authentication import Caller
 from inference.apps import manager, sessions
-from inference.callers import account_errors, headers_of, identify, session_limits, spend_request
+from inference.callers import account_errors, echoed_subprotocol, headers_of, identify, session_limits, spend_request
 from inference.catalog import ModelEntry, Task
 from inference.descriptions import language_codes
 from inference.errors import AisterError, trace
@@ -25,7 +25,6 @@ from inference.protocol import (
     MAX_FRAME_BYTES,
     MAX_INVALID_FRAMES,
     MAX_OPEN_REQUESTS,
-    SUBPROTOCOL,
     ChatSettings,
     ClientEvent,
     Error,
@@ -90,8 +89,7 @@ class SessionConsumer(AsyncConsumer):
 
     async def websocket_connect(self, _message: dict[str, Any]) -> None:
         """Accept everyone, so that a refusal can be told; then open the session or close it."""
-        offered = self.scope.get("subprotocols", [])
-        await self.send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
+        await self.send({"type": "websocket.accept", "subprotocol": echoed_subprotocol(self.scope["headers"])})
         self.writer = asyncio.create_task(self.write())
         try:
             await self.open_session()

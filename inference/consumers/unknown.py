@@ -5,8 +5,9 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
+from inference.callers import echoed_subprotocol
 from inference.errors import AisterError
-from inference.protocol import SUBPROTOCOL, Error, encode, error_body
+from inference.protocol import Error, encode, error_body
 
 
 class UnknownPathConsumer(AsyncConsumer):
@@ -16,10 +17,9 @@ class UnknownPathConsumer(AsyncConsumer):
 
     async def websocket_connect(self, _message: dict[str, Any]) -> None:
         """Tell the client that there is nothing here."""
-        offered = self.scope.get("subprotocols", [])
         error = AisterError("unknown_endpoint")
         event = Error(id=None, request_id=None, error=error_body(error))
-        await self.send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
+        await self.send({"type": "websocket.accept", "subprotocol": echoed_subprotocol(self.scope["headers"])})
         await self.send({"type": "websocket.send", "text": encode(event)})
         await self.send({"type": "websocket.close", "code": error.row.close})
 

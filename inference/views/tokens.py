@@ -33,7 +33,7 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
 @endpoint("POST")
 async def create(request: HttpRequest) -> HttpResponseBase:
     """Make a token, no wider than whoever asks."""
-    body = read_body(request, TOKEN_BODY) if request.body else TokenBody()
+    body = read_body(request, TOKEN_BODY, empty=TokenBody())
     parent = await holder(request)
     with account_errors():
         text, token = await mint(

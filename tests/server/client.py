@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from tests.live import Server
 
 Event = dict[str, Any]
 Headers = Mapping[str, str]
+HeaderLines = Mapping[str, str] | Sequence[tuple[str, str]]
 WAIT_S = 60
 LAST = ("response.done", "error")
 # Sampled so, a small model hardly ever finds the end of its answer: hundreds of tokens to cancel, vanish or wait in.
@@ -137,7 +138,7 @@ class Session:
 
 @asynccontextmanager
 async def connected(
-    server: Server, path: str, headers: Headers | None = None, subprotocols: list[Any] | None = None
+    server: Server, path: str, headers: HeaderLines | None = None, subprotocols: list[Any] | None = None
 ) -> AsyncIterator[Session]:
     """A socket on which nothing was read yet."""
     url = server.ws_url + path
@@ -155,7 +156,7 @@ async def connected(
 
 @asynccontextmanager
 async def session(
-    server: Server, task: str = "chat", headers: Headers | None = None, subprotocols: list[Any] | None = None
+    server: Server, task: str = "chat", headers: HeaderLines | None = None, subprotocols: list[Any] | None = None
 ) -> AsyncIterator[Session]:
     """An open session of the endpoint `task`, with the server's first key when no other is given."""
     if headers is None and subprotocols is None:
@@ -167,7 +168,7 @@ async def session(
 
 
 async def refusal(
-    server: Server, path: str, headers: Headers | None = None, subprotocols: list[Any] | None = None
+    server: Server, path: str, headers: HeaderLines | None = None, subprotocols: list[Any] | None = None
 ) -> tuple[Event, int | None]:
     """Connect where no session is to be had; return the one event that says why, and the close code."""
     async with connected(server, path, headers, subprotocols) as refused:

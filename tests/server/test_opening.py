@@ -1,5 +1,6 @@
 """Opening a session: who is let in, what they are told first, and how the others are turned away."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from websockets.asyncio.client import connect
 from accounts import keys
 from tests.live import Server
 from tests.server.admin import Admin
-from tests.server.client import Event, error_code, http, refusal, session
+from tests.server.client import WAIT_S, Event, error_code, http, refusal, session
 
 UNKNOWN_KEY = keys.generate(keys.Kind.KEY, keys.new_public_id())
 NO_LIMIT = {"requests_per_minute": None, "requests_left": None}
@@ -218,3 +219,52 @@ async def test_revoking_a_key_closes_its_open_sessions_and_no_others(live: Serve
             events, close_code = await opened.closed()
             assert (error_code(events[-1]), events[-1]["id"], close_code) == ("revoked_key", None, 4401)
         assert (await bystander.do("conversation.get"))["type"] == "conversation"
+
+
+# -- handshakes that no library makes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("origin", ["null", "file://", "http://localhost:5173", "https://app.example.com"])
+async def test_a_page_from_anywhere_may_connect(live: Server, origin: str) -> None:
+    async with session(live, headers={**live.headers, "Origin": origin}):
+        pass
+
+
+@pytest.mark.parametrize("offered", ["aister%2Ev1", "aister.v1%2Cx", "\xff\xe9", "aister.v2", ""])
+async def test_what_is_not_quite_our_subprotocol_is_not_echoed(live: Server, offered: str) -> None:
+    answer = await handshake(live, {**live.headers, "Sec-WebSocket-Protocol": offered})
+    assert answer.startswith("HTTP/1.1 101")
+    assert "sec-websocket-protocol" not in answer.lower()
+
+
+async def test_a_key_given_twice_is_told_to_be_no_key(live: Server) -> None:
+    event, close_code = await refusal(
+        live, "/v1/chat", [("Authorization", f"Bearer {live.key}"), ("Authorization", f"Bearer {live.key}")]
+    )
+    assert (error_code(event), close_code) == ("malformed_key", 4401)
+
+
+@pytest.mark.parametrize("key", ["\xff\xe9", "aister_" + "\xe9" * 50, "%00", "x" * 7_000])
+async def test_a_key_of_strange_letters_is_told_to_be_no_key(live: Server, key: str) -> None:
+    answer = await handshake(live, {"Authorization": f"Bearer {key}"})
+    assert answer.startswith("HTTP/1.1 101")
+    assert '"malformed_key"' in answer
+
+
+async def handshake(live: Server, headers: dict[str, str]) -> str:
+    """Shake hands with headers that libraries refuse to send; return what came up to the first event."""
+    host, port = live.url.removeprefix("http://").split(":")
+    fixed = {
+        "Host": host,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    lines = ["GET /v1/chat HTTP/1.1", *(f"{name}: {value}" for name, value in {**fixed, **headers}.items()), "", ""]
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write("\r\n".join(lines).encode("latin-1"))
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), WAIT_S)
+    writer.close()
+    await writer.wait_closed()
+    return answer.decode("latin-1")

@@ -68,6 +68,12 @@ def test_a_body_that_can_not_be_read_makes_no_token(live: Server, body: Any, exp
         assert error(client.post("/v1/tokens", json=body)) == expected
 
 
+@pytest.mark.parametrize("size_bytes", [524_289, 2_000_000])
+def test_a_body_that_is_too_large_makes_no_token(live: Server, size_bytes: int) -> None:
+    with http(live) as client:
+        assert error(client.post("/v1/tokens", content=b" " * size_bytes)) == (413, "frame_too_large", None)
+
+
 def test_a_token_is_never_wider_than_its_key(live: Server, admin: Admin) -> None:
     key = admin.make_key(tasks=["chat"], models="aister-guide", origins="https://app.example.com")
     with http(live, key.headers) as client:
