@@ -175,6 +175,19 @@ async def test_a_conversation_goes_on_after_a_cancelled_answer(live: Server) -> 
         assert roles(await messages(chat)) == ["user", "assistant"] * 2
 
 
+async def test_cancelling_again_and_again_is_answered_each_time_and_ends_one_request_once(live: Server) -> None:
+    async with session(live) as chat:
+        await chat.ramble("long")
+        for number in range(5):
+            await chat.send("response.cancel", f"stop{number}", target="long")
+        await chat.send("conversation.get", "last")
+        events = await chat.until("response.done")
+        events += [] if any(event["type"] == "conversation" for event in events) else await chat.until("conversation")
+    answered = [event["id"] for event in events if event["type"] == "response.cancelled"]
+    assert answered == [f"stop{number}" for number in range(5)]
+    assert [event["type"] for event in events].count("response.done") == 1
+
+
 @pytest.mark.parametrize("target", ["never", "", "done", "cancel", "\N{SNOWMAN}" * 10_000])
 async def test_cancelling_what_is_not_open_is_no_error(live: Server, target: str) -> None:
     async with session(live) as chat:

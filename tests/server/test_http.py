@@ -277,6 +277,12 @@ def test_an_unknown_address_of_the_api_says_so_in_json(live: Server, method: str
         assert error(client.request(method, path)) == (404, "unknown_endpoint", None)
 
 
+@pytest.mark.parametrize("host", ["<script>", "a b"])
+def test_a_host_that_can_not_be_is_refused_quietly(live: Server, host: str) -> None:
+    with http(live) as client:
+        assert client.get("/admin/login/", headers={"Host": host}).status_code == 400
+
+
 # -- who asks ---------------------------------------------------------------------------------------------------------
 
 
