@@ -114,7 +114,6 @@ class UsageRecordAdmin(UsageModelAdmin):
     ]
     list_display_links = ["request"]
     list_filter = [PeriodFilter, FromFilter, ToFilter, KeyFilter, TaskFilter, ModelFilter, StatusFilter]
-    list_select_related = ["key"]
     search_fields = ["request_id__exact"]  # the index finds it; a part of one would read the whole table
     list_per_page = 100
     show_full_result_count = False

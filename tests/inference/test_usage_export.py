@@ -118,7 +118,10 @@ async def test_parts_meet_without_a_gap_or_a_repeat() -> None:
         later = max(0, number - 4)
         await sync_to_async(record)(key, f"req_{number}", started_at=NOON + timedelta(seconds=later))
     for part_rows in (1, 2, 3, 7, 8):
-        parts = [part async for part in request_parts(UsageRecord.objects.all(), part_rows)]
+        parts: list[bytes] = []
+        async for part in request_parts(UsageRecord.objects.all(), part_rows):
+            parts.append(part)
+            assert len(parts) <= 8, "rows are repeated"
         assert len(parts) == 1 + -(-7 // part_rows)
         shown = [row[0] for row in csv.reader(io.StringIO(b"".join(parts[1:]).decode()))]
         assert shown == [f"req_{number}" for number in (6, 5, 4, 3, 2, 1, 0)]
