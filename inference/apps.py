@@ -19,12 +19,14 @@ class InferenceConfig(AppConfig):
     """Holds the manager: `django.apps.apps.get_app_config("inference").manager`."""
 
     name = "inference"
+    verbose_name = "Usage"
     manager: ModelManager
     sessions: SessionRegistry
 
     def ready(self) -> None:
         """Make the manager. Runs in every command, twice under `runserver`: no thread, loop, database or model."""
         from accounts.signals import key_revoked
+        from inference.revocation import RevocationWatch
 
         configuration = settings.CONFIGURATION
         budget_bytes = configuration.AISTER_MEMORY_MB * 1024 * 1024
@@ -44,6 +46,7 @@ class InferenceConfig(AppConfig):
             models, Loader(options), budget_bytes=budget_bytes, queue_capacity=configuration.AISTER_QUEUE
         )
         self.sessions = SessionRegistry(configuration.AISTER_SESSIONS)
+        self.sessions.on_open = RevocationWatch(self.sessions).session_opened
         key_revoked.connect(self.on_key_revoked)
 
     def on_key_revoked(self, *, key_id: int, **_: object) -> None:

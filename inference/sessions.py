@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -27,10 +28,11 @@ class Session(Protocol):
 
 
 class SessionRegistry:
-    """Which sessions are open."""
+    """Which sessions are open. `on_open` is called for each new one."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, on_open: Callable[[], None] = lambda: None) -> None:
         self.capacity = capacity
+        self.on_open = on_open
         self.sessions: set[Session] = set()
         self.by_key: Counter[int] = Counter()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -47,6 +49,7 @@ class SessionRegistry:
         self.loop = asyncio.get_running_loop()
         self.sessions.add(session)
         self.by_key[session.key_id] += 1
+        self.on_open()
 
     def remove(self, session: Session) -> None:
         """Let a session go; nothing happens when it is not here."""

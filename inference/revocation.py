@@ -1,0 +1,57 @@
+"""Ends the sessions of keys that were revoked by another process: `manage.py keys revoke`, a second server.
+
+One task on the event loop, which lives while sessions are open. Twice a second it reads the revision of the keys; only
+when that has moved, or sessions have been opened since, does it look at the keys of the open sessions. A database that
+does not answer is asked again: sessions go on meanwhile.
+"""
+
+import asyncio
+import logging
+
+from channels.db import database_sync_to_async
+from django.db import DatabaseError, InterfaceError
+
+from accounts import revision
+from inference.errors import trace
+from inference.sessions import SessionRegistry
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.5
+
+
+class RevocationWatch:
+    """Watches the keys of one registry's sessions."""
+
+    def __init__(self, registry: SessionRegistry) -> None:
+        self.registry = registry
+        self.task: asyncio.Task[None] | None = None
+        self.seen: int | None = None
+        self.is_stale = False
+
+    def session_opened(self) -> None:
+        """Begin to watch, if need be, and look again: a key may have been revoked since its session was let in."""
+        self.is_stale = True
+        if self.task is None or self.task.done():
+            self.task = asyncio.create_task(self.run())
+
+    async def run(self) -> None:
+        """Look twice a second, until no session is open."""
+        while self.registry.sessions:
+            await asyncio.sleep(INTERVAL_S)
+            try:
+                await self.look()
+            except (DatabaseError, InterfaceError) as fault:
+                log.warning("Could not look for revoked keys.\n%s", trace(fault))
+
+    async def look(self) -> None:
+        """End the sessions whose key is revoked, if anything has changed."""
+        was_stale, self.is_stale = self.is_stale, False  # before the first await: more may be opened meanwhile
+        before, self.seen = self.seen, await current()
+        if was_stale or self.seen != before:
+            for key_id in await revoked_among(list(self.registry.by_key)):
+                self.registry.end_key(key_id)
+
+
+current = database_sync_to_async(revision.current, thread_sensitive=False)
+revoked_among = database_sync_to_async(revision.revoked_among, thread_sensitive=False)
