@@ -17,7 +17,7 @@ LAYERS = (
     ("engines",),
     ("scheduling", "manager"),
     ("tasks", "usage", "models"),
-    ("apps", "callers", "exchange", "http", "outbox", "response", "sessions"),
+    ("apps", "callers", "exchange", "http", "outbox", "response", "revocation", "sessions"),
 )
 WITHOUT_DJANGO = ("errors", "protocol", "catalog", "engines", "scheduling", "manager")
 DJANGO = {"django", "channels", "daphne", "accounts", "aister_site"}
