@@ -117,8 +117,7 @@ async def test_a_key_opens_the_models_that_it_may_use_only(live: Server, admin: 
     async with session(live, "translate", key.headers):
         pass
     event, close_code = await refusal(live, "/v1/chat", key.headers)
-    assert (error_code(event), event["error"]["param"]) == ("forbidden_model", "model")
-    assert close_code is not None
+    assert (error_code(event), event["error"]["param"], close_code) == ("forbidden_model", "model", 4403)
 
 
 async def test_a_key_is_good_for_the_pages_that_it_names_and_for_programs(live: Server, admin: Admin) -> None:
@@ -139,8 +138,7 @@ async def test_an_unknown_path_is_told_so(live: Server, path: str) -> None:
 @pytest.mark.parametrize(("model", "code"), [("nothing", "unknown_model"), ("aister-phrasebook", "wrong_task")])
 async def test_a_model_that_does_not_chat_is_refused(live: Server, model: str, code: str) -> None:
     event, close_code = await refusal(live, f"/v1/chat?model={model}", live.headers)
-    assert (error_code(event), event["error"]["param"]) == (code, "model")
-    assert close_code is not None
+    assert (error_code(event), event["error"]["param"], close_code) == (code, "model", 4404)
 
 
 async def test_a_key_may_have_so_many_sessions_and_one_more_when_one_closes(live: Server, admin: Admin) -> None:
