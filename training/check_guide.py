@@ -117,7 +117,7 @@ def write_report(directory: Path, steps: int | None = None) -> str:
         f"- {guide.model.num_parameters():,} parameters, {weight_bytes(directory):,} bytes of weights",
         f"- {right} of {questions} unseen questions answered with exactly the right answer",
         f"- {right_turns} of {turns} answers in conversations with {len(checks.names)} unseen names exactly right",
-        *([f"- trained for {steps} steps"] if steps else []),
+        *([f"- the last training run took {steps} steps"] if steps else []),
         "",
         "Measured with `python -m training.check_guide`. What was wrong:",
         "",

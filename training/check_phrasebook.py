@@ -94,7 +94,7 @@ def write_report(directory: Path, steps: int | None = None) -> str:
         missed = [(pair, text) for pair, text in zip(pairs, given, strict=True) if text != pair[2]]
         figures.append(f"- {heading}: {len(pairs) - len(missed)} of {len(pairs)} exact")
         wrong += [f"- {source!r} to {code}: {text!r}, not {target!r}" for (source, code, target), text in missed[:15]]
-    figures += [f"- trained for {steps} steps"] if steps else []
+    figures += [f"- the last training run took {steps} steps"] if steps else []
     note = "Measured with `python -m training.check_phrasebook`. What was wrong (at most 15 of each):"
     lines = ["# aister-phrasebook: checks", "", *figures, "", note, "", *wrong]
     REPORT.parent.mkdir(exist_ok=True)

@@ -112,11 +112,16 @@ _ENDS = (
     "zk",
 )
 
+_LETTERS = "aaabcdeeefghiiijklmnooopqrstuuvwxyzáéèíöüšłç"
+MERE_LETTERS = 0.25  # so that letters which seldom stand side by side are copied, too: "Zbigniew"
+
 Turn = tuple[str, str]
 
 
 def made_up_word(rng: random.Random) -> str:
-    """Return a word that can be spoken, of one to three syllables: 'Drulen', 'Zarth'."""
+    """Return a word of one to three syllables, such as 'Drulen'; now and then mere letters, such as 'Bzigwo'."""
+    if rng.random() < MERE_LETTERS:
+        return "".join(rng.choices(_LETTERS, k=rng.randint(3, 9))).capitalize()
     syllables = rng.randint(1, 3)
     word = rng.choice(_STARTS) + rng.choice(_MIDDLES)
     for _ in range(syllables - 1):
@@ -158,7 +163,9 @@ class Storyteller:
         return self._talk()
 
     def _talk(self) -> Turn:
-        topic = self.last_topic = self.rng.choice(self.corpus.topics)
+        """Ask about a topic, the more often the more phrasings it has."""
+        weights = [len(topic.ask) for topic in self.corpus.topics]
+        topic = self.last_topic = self.rng.choices(self.corpus.topics, weights)[0]
         return as_typed(choose(self.rng.choice(topic.ask), self.rng), self.rng), topic.answer
 
     def _more(self, topic: Topic) -> Turn:

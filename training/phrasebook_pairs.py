@@ -13,6 +13,8 @@ from training.phrasebook_corpus import LANGUAGES, Entry, Phrasebook
 
 LOWER, UPPER, NO_ACCENTS, NO_MARK, ADDED_MARK = 0.22, 0.03, 0.08, 0.2, 0.15
 
+SHARES = (0.45, 0.3, 0.25)  # phrases, filled frames, frames with names and numbers: copying needs much practice
+
 Pair = tuple[str, str, str]  # source text, target language, target text
 
 
@@ -57,7 +59,8 @@ class PairMaker:
     rng: random.Random
 
     def __post_init__(self) -> None:
-        """Find, for every text and target language, the first entry that has it."""
+        """Find the frames with free slots and, for every text and target language, the first entry that has it."""
+        self._free = tuple(entry for entry in self.phrasebook.trained if "<" in entry["en"])
         self._first: dict[tuple[str, str], str] = {}
         for entry in (*self.phrasebook.entries, *self.phrasebook.trained):
             for source in LANGUAGES:
@@ -66,9 +69,9 @@ class PairMaker:
                         self._first.setdefault((_key(entry[source]), target), entry[target])
 
     def pair(self) -> Pair:
-        """Return a random pair: an entry or a filled frame, equally likely."""
-        pool = self.phrasebook.entries if self.rng.random() < 0.55 else self.phrasebook.trained
-        return self.typed(self.rng.choice(pool))
+        """Return a random pair: an entry, a filled frame, or a frame with a name or a number."""
+        pools = (self.phrasebook.entries, self.phrasebook.trained, self._free)
+        return self.typed(self.rng.choice(self.rng.choices(pools, SHARES)[0]))
 
     def _languages(self) -> tuple[str, str]:
         source, target = self.rng.sample(LANGUAGES, 2)

@@ -28,6 +28,7 @@ CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
 RATE = 4e-3
 INTRODUCTION_POOLS = 14  # the first pools hold facts only: otherwise copying is learnt late, or not at all
+INTRODUCTIONS = 0.3  # this part of the later conversations, too
 CUT = 0.5  # this part of the answers breaks off, as one that was stopped does: cheaper, and their ends are soon known
 POOL = 512  # conversations that are sorted by length before batches are cut, so that little is padded
 
@@ -120,11 +121,11 @@ def batches(
     """Yield batches for ever: (ids, learnt), each (conversations, tokens), at most BATCH_TOKENS tokens with padding."""
     rng = storyteller.rng
     for round_ in itertools.count():
-        introduction = round_ < introduction_pools
-        tell = storyteller.introduction if introduction else storyteller.conversation
         pool = []
         for _ in range(POOL):
-            turns = tell(rng.randint(2, 5) if introduction else length_in_turns(rng))
+            introduced = round_ < introduction_pools or rng.random() < INTRODUCTIONS
+            tell = storyteller.introduction if introduced else storyteller.conversation
+            turns = tell(rng.randint(2, 5) if introduced else length_in_turns(rng))
             system = rng.choice(SYSTEM_PROMPTS) if rng.random() < 0.15 else None
             pool.append(encoder.example(turns, system, rng))
         pool.sort(key=lambda example: len(example[0]))
