@@ -1,12 +1,13 @@
 """Who asks: from the text of a key or token to a `Caller`, which says what they may do.
 
-`authenticate` reads the database, on any thread that may; `authenticate_async` does so for the event loop, on a
-thread of its own. One query each time, plus at most one small write a minute for each key.
+`authenticate` and `recognise` read the database, on any thread that may; `recognise_async` does so for the event
+loop, on a thread of its own. One query each time, plus at most one small write a minute for each key.
 """
 
 import hmac
 import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
@@ -15,7 +16,7 @@ from channels.db import database_sync_to_async
 from django.db import OperationalError
 from django.utils import timezone
 
-from accounts import keys, scopes
+from accounts import credentials, keys, scopes, throttling
 from accounts.errors import AccountError
 from accounts.models import ApiKey, Token
 
@@ -115,7 +116,16 @@ def authenticate(text: str | None) -> Caller:
     return caller
 
 
-authenticate_async = database_sync_to_async(authenticate, thread_sensitive=False)
+def recognise(headers: Mapping[str, str], address: str) -> Caller:
+    """Return who sends these headers, lower-case names, from this address.
+
+    Raises AccountError: what `authenticate` and `credentials.from_headers` raise, and `too_many_attempts`.
+    """
+    with throttling.keys.watch(address):
+        return authenticate(credentials.from_headers(headers))
+
+
+recognise_async = database_sync_to_async(recognise, thread_sensitive=False)
 
 
 def find(text: str, parsed: keys.Parsed) -> tuple[ApiKey, Token | None]:

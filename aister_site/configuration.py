@@ -46,6 +46,8 @@ SETTINGS = (
     Setting("AISTER_BATCH", Count, "32", "Most requests a chat model answers at the same time."),
     Setting("AISTER_QUEUE", Count, "512", "Most requests waiting for one model; more are refused as overloaded."),
     Setting("AISTER_SESSIONS", Count, "4096", "Most open WebSocket sessions of this process."),
+    Setting("AISTER_ATTEMPTS", Count, "10", "Most failed attempts to get in with keys, sign-in codes or passwords, from one address in a minute."),
+    Setting("AISTER_TRUSTED_PROXIES", Annotated[int, Meta(ge=0)], "0", "Proxies in front of Aister that add to X-Forwarded-For: the client is the entry that many from the right."),
     Setting("AISTER_LOG_LEVEL", LogLevel, "INFO", "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."),
     Setting("DATABASE_URL", DatabaseAddress, "", "Database, such as postgres://user:password@host/name; SQLite in AISTER_HOME when empty."),
 )  # fmt: skip

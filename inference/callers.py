@@ -6,8 +6,8 @@ Event loop.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from accounts import credentials, limits
-from accounts.authentication import Caller, authenticate_async
+from accounts import limits
+from accounts.authentication import Caller, recognise_async
 from accounts.errors import AccountError
 from inference.errors import AisterError
 from inference.protocol import SUBPROTOCOL, SessionLimits
@@ -40,14 +40,14 @@ def echoed_subprotocol(scope_headers: Iterable[tuple[bytes, bytes]]) -> str | No
     return SUBPROTOCOL if SUBPROTOCOL in (name.strip() for name in offered) else None
 
 
-async def identify(headers: Mapping[str, str], *, task: str | None = None) -> Caller:
+async def identify(headers: Mapping[str, str], address: str, *, task: str | None = None) -> Caller:
     """Return whose request this is, and check its origin and, where one is given, its task.
 
-    Raises AisterError: missing_key, malformed_key, wrong_key, revoked_key, expired_key, forbidden_origin,
-    forbidden_task.
+    `address` is where it comes from: failed attempts count for it. Raises AisterError: missing_key, malformed_key,
+    wrong_key, revoked_key, expired_key, too_many_attempts, forbidden_origin, forbidden_task.
     """
     with account_errors():
-        caller: Caller = await authenticate_async(credentials.from_headers(headers))
+        caller: Caller = await recognise_async(headers, address)
         caller.check_origin(headers.get("origin"))
         if task is not None:
             caller.check_task(task)

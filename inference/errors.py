@@ -58,6 +58,7 @@ TABLE = (
     ErrorCode("key_required", "A token can't make tokens. Use the API key.", 403),
     # Limits
     ErrorCode("rate_limited", "This key has used up its requests for now.", 429, retry=True),
+    ErrorCode("too_many_attempts", "Too many failed attempts from your address. Wait, and check the key.", 429, 4429, retry=True),
     ErrorCode("too_many_sessions", "This key has too many open sessions. Close one.", 429, 4429, retry=True),
     # The server
     ErrorCode("overloaded", "The server is busy. Try again shortly.", 503, retry=True),

@@ -23,6 +23,7 @@ LISTENING = re.compile(r"Aister is ready: playground (\S+),")
 LOADED = re.compile(r"^Models loaded", re.MULTILINE)
 START_S = 60
 STOP_S = 40
+FAILING_ON_PURPOSE = "1000000"  # attempts a minute: every test comes from the same address
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Server:
 def environment(home: Path, **settings: str) -> dict[str, str]:
     """Return a bare environment with the given settings: nothing of whoever runs the tests leaks in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "AISTER_HOME": str(home), "PORT": "0", **settings}
+    return {**kept, "AISTER_HOME": str(home), "PORT": "0", "AISTER_ATTEMPTS": FAILING_ON_PURPOSE, **settings}
 
 
 def spawn(home: Path, output: Any, **settings: str) -> "subprocess.Popen[bytes]":

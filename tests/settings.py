@@ -7,6 +7,7 @@ import tempfile
 
 HOME_OF_RUN = tempfile.mkdtemp(prefix="aister-tests-")
 os.environ["AISTER_HOME"] = HOME_OF_RUN
+os.environ["AISTER_ATTEMPTS"] = "1000000"  # every test comes from the same address, and many fail on purpose
 atexit.register(shutil.rmtree, HOME_OF_RUN, ignore_errors=True)
 
 from aister_site.settings import *  # noqa: E402, F403

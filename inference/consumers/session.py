@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
+from accounts import addresses
 from accounts.authentication import Caller
 from inference.apps import manager, sessions
 from inference.callers import account_errors, echoed_subprotocol, headers_of, identify, session_limits, spend_request
@@ -123,7 +124,9 @@ class SessionConsumer(AsyncConsumer):
 
     async def open_session(self) -> None:
         """Recognise the caller, find the model and greet; raise AisterError for a session that is refused."""
-        self.caller = await identify(headers_of(self.scope["headers"]), task=self.task)
+        self.caller = await identify(
+            headers_of(self.scope["headers"]), addresses.of_session(self.scope), task=self.task
+        )
         self.key_id = self.caller.key_id
         self.entry = manager().catalog.find(self.task, self.wanted_model())
         with account_errors():

@@ -10,6 +10,7 @@ import msgspec
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from accounts import addresses
 from accounts.authentication import Caller
 from inference.apps import manager
 from inference.callers import account_errors, identify, spend_request
@@ -41,7 +42,7 @@ TRANSLATE_BODY = msgspec.json.Decoder(TranslateBody)
 @endpoint("POST", websocket=True)
 async def chat(request: HttpRequest) -> HttpResponseBase:
     """`POST /v1/chat`: answer a conversation, as JSON or as server-sent events."""
-    caller = await identify(headers_of(request), task="chat")
+    caller = await identify(headers_of(request), addresses.of_request(request), task="chat")
     body = read_body(request, CHAT_BODY)
     entry = choose_model(caller, "chat", body.model)
     exchange = Exchange(caller, entry, body.id, chat_answer(body))
@@ -52,7 +53,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
 @endpoint("POST", websocket=True)
 async def translate(request: HttpRequest) -> HttpResponseBase:
     """`POST /v1/translate`: translate a text or a list of texts."""
-    caller = await identify(headers_of(request), task="translation")
+    caller = await identify(headers_of(request), addresses.of_request(request), task="translation")
     body = read_body(request, TRANSLATE_BODY)
     entry = choose_model(caller, "translation", body.model)
     exchange = Exchange(caller, entry, body.id, TranslationAnswer(body.text, body.source, body.target))

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
-from accounts import tokens
+from accounts import addresses, tokens
 from accounts.authentication import Caller
 from inference.callers import account_errors, identify
 from inference.errors import AisterError
@@ -57,7 +57,7 @@ async def create(request: HttpRequest) -> HttpResponseBase:
 async def holder(request: HttpRequest) -> Caller | User | AnonymousUser:
     """Return who asks: the key in the header, or else the person signed in; raise AisterError (csrf_failed)."""
     if "authorization" in request.headers:
-        return await identify(headers_of(request))
+        return await identify(headers_of(request), addresses.of_request(request))
     user: User | AnonymousUser = await request.auser()
     if user.is_authenticated and not passes_csrf(request):
         raise AisterError("csrf_failed")

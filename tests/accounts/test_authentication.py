@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import authentication, keys, tokens
-from accounts.authentication import authenticate, authenticate_async
+from accounts.authentication import authenticate, recognise_async
 from accounts.errors import AccountError
 from accounts.models import ApiKey
 from tests.accounts.conftest import MakeKey
@@ -40,7 +40,7 @@ def test_a_key_is_recognised(make_key: MakeKey) -> None:
 
 async def test_a_key_is_recognised_from_the_event_loop() -> None:
     with pytest.raises(AccountError) as caught:
-        await authenticate_async("rubbish")
+        await recognise_async({"authorization": "Bearer rubbish"}, "198.51.100.7")
     assert caught.value.code == "malformed_key"
 
 
