@@ -1,12 +1,15 @@
 """accounts.authentication: from a text to a caller, or to the error that says why not."""
 
+import hmac
 import logging
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 from django.db.models import QuerySet
+from django.db.models.signals import post_init
 from django.utils import timezone
 
 from accounts import authentication, keys, tokens
@@ -64,6 +67,35 @@ def test_an_unknown_id_and_a_wrong_secret_are_the_same_error_at_the_same_cost(
     for guess in (public_id, keys.new_public_id()):
         with django_assert_num_queries(1):
             assert refusal(keys.generate(kind, guess)) == "wrong_key"
+
+
+@pytest.mark.parametrize("kind", list(keys.Kind))
+def test_as_much_is_made_and_compared_for_an_unknown_id_as_for_a_wrong_secret(
+    kind: keys.Kind, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, key = make_key()
+    row = key if kind is keys.Kind.KEY else tokens.mint(authentication.Caller.from_rows(key, None))[1]
+    done: list[object] = []
+
+    def compare(given: str, kept: str) -> bool:
+        done.append((len(given), len(kept)))
+        return hmac.compare_digest(given, kept)
+
+    def note(sender: object, **_: object) -> None:
+        done.append(sender)
+
+    monkeypatch.setattr(authentication, "hmac", SimpleNamespace(compare_digest=compare))
+    post_init.connect(note)
+    try:
+        assert refusal(keys.generate(kind, row.public_id)) == "wrong_key"
+        for_a_wrong_secret = sorted(map(str, done))
+        done.clear()
+        assert refusal(keys.generate(kind, keys.new_public_id())) == "wrong_key"
+    finally:
+        post_init.disconnect(note)
+    assert sorted(map(str, done)) == for_a_wrong_secret
+    assert (64, 64) in done
+    assert ApiKey in done
 
 
 def test_a_revoked_key_says_so(make_key: MakeKey) -> None:
