@@ -14,12 +14,13 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from msgspec import UNSET
 
-from inference.engines.base import Delta, EngineRequest, Failed, Finished, FinishReason, Started, Usage
+from inference.engines.base import Delta, Failed, Finished, FinishReason, Started, Usage
 from inference.errors import AisterError, trace
 from inference.manager import Model, ModelManager
 from inference.models import UsageRecord
@@ -91,7 +92,7 @@ class Response:
         self.first_token_s: float | None = None
         self.is_cancelled = False
         self.is_created = False
-        self.stop: Callable[[], None] = lambda: None
+        self.stop: Callable[[], object] = lambda: None
         self.ended: asyncio.Future[Finished | Failed] = asyncio.get_running_loop().create_future()
 
     def cancel(self) -> None:
@@ -112,31 +113,55 @@ class Response:
             ledger.release()
             self.refuse(error)
         except Exception as fault:
-            log.error("Request %s failed.\n%s", self.request_id, trace(fault))
             ledger.release()
-            self.refuse(AisterError("internal_error"))
+            self.refuse(self.unexpected(fault))
         else:
             await self.conclude(end, ledger)
 
     async def answered(self, manager: ModelManager) -> Finished | Failed:
         """Have the request answered and return its end; raise AisterError when it is refused."""
-        async with manager.lease(self.model_id) as model:
-            loop = asyncio.get_running_loop()
-            request = await loop.run_in_executor(WORKERS, self.answer.prepare, model.engine, str(self.key_id))
-            if self.is_cancelled:
-                return Finished(FinishReason.CANCELLED, Usage())
-            self.submit(model, request)
+        async with AsyncExitStack() as leases:
+            model = await self.lease(manager, leases)
+            if model is None or not await self.submit(model):
+                self.hear(Finished(FinishReason.CANCELLED, Usage()))
             return await self.ended
 
-    def submit(self, model: Model, request: EngineRequest) -> None:
-        """Queue the request, from now on cancelled through the scheduler."""
-        model.scheduler.submit(request, self.hear)
-        self.stop = lambda: model.scheduler.cancel(request)
+    async def lease(self, manager: ModelManager, leases: AsyncExitStack) -> Model | None:
+        """Return the model, leased until `leases` closes; None when the request is cancelled before it is loaded."""
+        if self.is_cancelled:
+            return None
+        loading = asyncio.create_task(leases.enter_async_context(manager.lease(self.model_id)))
+        self.stop = loading.cancel
+        try:
+            return await loading
+        except asyncio.CancelledError:
+            if not self.is_cancelled:
+                raise
+            return None
+        finally:
+            self.stop = lambda: None
+
+    async def submit(self, model: Model) -> bool:
+        """Prepare and queue the request, from now on cancelled through the scheduler; False when it is cancelled."""
+        loop = asyncio.get_running_loop()
+        request = await loop.run_in_executor(WORKERS, self.answer.prepare, model.engine, str(self.key_id))
+        if not self.is_cancelled:
+            model.scheduler.submit(request, self.hear)
+            self.stop = lambda: model.scheduler.cancel(request)
+        return not self.is_cancelled
 
     # -- what the engine says -----------------------------------------------------------------------------------------
 
     def hear(self, news: News) -> None:
-        """Take one piece of news from the scheduler."""
+        """Take one piece of news from the scheduler. An answer that can't take it fails its request."""
+        try:
+            self.take(news)
+        except Exception as fault:
+            self.end(Failed(self.unexpected(fault)))
+            self.stop()
+
+    def take(self, news: News) -> None:
+        """Do what a piece of news asks for."""
         match news:
             case Queued(position):
                 self.emit(ResponseQueued(id=self.event_id, position=position))
@@ -145,8 +170,13 @@ class Response:
             case Delta():
                 self.tell(self.answer.hear(news))
             case Finished() | Failed():
-                if not self.ended.done():
-                    self.ended.set_result(news)
+                self.create()
+                self.end(news)
+
+    def end(self, end: Finished | Failed) -> None:
+        """Let the request end. The first end counts."""
+        if not self.ended.done():
+            self.ended.set_result(end)
 
     def create(self) -> None:
         """Tell the client, once, that the model has taken the request."""
@@ -181,16 +211,22 @@ class Response:
 
     async def conclude(self, end: Finished | Failed, ledger: Ledger) -> None:
         """Commit the usage row, let the answer stand, and send the last event, in this order."""
-        self.create()
         error = end.error if isinstance(end, Failed) else None
         status = self.status(end)
         timing = self.timing()
         try:
             await ledger.post(self.record(status, error, end.usage, timing))
+            result = Result() if status == "failed" else self.answer.conclude(is_cancelled=status == "cancelled")
         except AisterError as refusal:
-            status, error = "failed", refusal
-        result = Result() if status == "failed" else self.answer.conclude(is_cancelled=status == "cancelled")
+            status, error, result = "failed", refusal, Result()
+        except Exception as fault:
+            status, error, result = "failed", self.unexpected(fault), Result()
         self.emit(self.done(status, end, error, result, timing))
+
+    def unexpected(self, fault: Exception) -> AisterError:
+        """Log what should not have happened, and return what the client is told of it."""
+        log.error("Request %s failed.\n%s", self.request_id, trace(fault))
+        return AisterError("internal_error")
 
     def status(self, end: Finished | Failed) -> Status:
         """Return how it ended. Whichever the engine saw first, its end or the cancelling, decides."""
