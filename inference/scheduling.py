@@ -261,7 +261,14 @@ class Scheduler(Generic[R]):
             return self.engine.step()
         except Exception as fault:
             log.error("A step of model %s failed.\n%s", self.name, trace(fault))
-            return [(request, Failed(AisterError("internal_error"))) for request in self.engine.abandon()]
+            self.engine.abandon()
+            return [(request, Failed(AisterError("internal_error"))) for request in self.joined()]
+
+    def joined(self) -> list[EngineRequest]:
+        """Return the requests that have joined and were told no end: also one whose end was lost with a step."""
+        with self.wakeup:
+            waiting = set(self.queue.in_order())
+            return [request for request in self.tickets if request not in waiting]
 
     def fail_everything(self, error: AisterError) -> None:
         """Tell everyone who is still waiting that it is over."""

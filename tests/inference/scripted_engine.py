@@ -30,6 +30,7 @@ class ScriptedEngine:
         self.gate.set()
         self.in_step = Event()
         self.faults: list[BaseException] = []
+        self.late_faults: list[BaseException] = []
         self.is_closed = False
 
     def check(self, request: ScriptedRequest) -> None:
@@ -55,6 +56,8 @@ class ScriptedEngine:
             raise self.faults.pop()
         for request in list(self.running):
             outputs += self.advance(request)
+        if self.late_faults:
+            raise self.late_faults.pop()
         return outputs
 
     def advance(self, request: ScriptedRequest) -> list[Output]:

@@ -220,6 +220,18 @@ async def test_an_engine_that_raises_fails_its_batch_and_the_thread_goes_on(
     assert CLIENTS_TEXT not in caplog.text
 
 
+async def test_a_request_that_ended_in_the_step_that_raised_is_not_left_waiting(
+    scheduler: Scheduler[ScriptedRequest], engine: ScriptedEngine
+) -> None:
+    engine.gate.clear()
+    _, ended = submit(scheduler, words=[])
+    _, waiting = submit(scheduler, words=[])
+    engine.late_faults = [RuntimeError()]
+    engine.gate.set()
+    assert isinstance(await ended.ended(), Failed)
+    assert isinstance(await waiting.ended(), Finished)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_thread_that_dies_leaves_nobody_waiting(
     scheduler: Scheduler[ScriptedRequest], engine: ScriptedEngine
