@@ -1,4 +1,4 @@
-"""The forms of keys in the admin: lists are written as text or ticked, a lifetime is chosen."""
+"""The forms of the admin: signing in, and keys, whose lists are written as text or ticked, and lifetimes chosen."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.utils import timezone
 
-from accounts import keys, scopes
+from accounts import addresses, keys, scopes, throttling
+from accounts.errors import AccountError
 from accounts.models import ApiKey
 
 if TYPE_CHECKING:
@@ -17,6 +19,20 @@ else:
     KeyModelForm = forms.ModelForm  # takes no parameters when it runs
 
 LIFETIMES = [("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")]
+
+
+class SignInForm(AdminAuthenticationForm):
+    """Sign in to the admin with a password, not too often in vain."""
+
+    def clean(self) -> dict[str, Any]:
+        """Look at the password, where there is one; raise ValidationError when it is wrong or not even looked at."""
+        if self.request is None or not all(self.cleaned_data.get(name) for name in ("username", "password")):
+            return super().clean()
+        try:
+            with throttling.passwords.watch(addresses.of_request(self.request)):
+                return super().clean()
+        except AccountError as error:
+            raise forms.ValidationError(throttling.words(error), code=error.code) from None
 
 
 class NamesField(forms.CharField):

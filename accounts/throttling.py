@@ -158,6 +158,11 @@ def refuse_past(allowed: int, count: int, windows: Windows, address: str) -> Non
     raise AccountError("too_many_attempts", retry_after_s=left_s)
 
 
+def words(error: AccountError) -> str:
+    """Return what people are told of `too_many_attempts`."""
+    return f"Too many failed attempts from your address. Try again in {error.retry_after_s} s."
+
+
 keys = FailedAttempts()
 codes = FailedAttempts()
 passwords = PasswordAttempts()

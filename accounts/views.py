@@ -11,7 +11,9 @@ from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from accounts import addresses, throttling
 from accounts import sign_in as codes
+from accounts.errors import AccountError
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 CONTENT_SECURITY_POLICY = (
@@ -29,17 +31,32 @@ REASONS: dict[codes.Reason, str] = {
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Show the page, or use up the code that it posts: 302 to the playground, or 403 and what to do."""
+    """Show the page, or use up the code that it posts: 302 to the playground; 403 or 429, and what to do."""
     if request.method != "POST":
         return page(request)
     try:
-        user = codes.redeem(request.POST.get("code", "").strip())
+        user = redeem(request.POST.get("code", "").strip(), addresses.of_request(request))
     except codes.SignInError as error:
         return page(request, REASONS[error.reason], status=403)
+    except AccountError as error:
+        response = page(request, throttling.words(error), status=429)
+        response["Retry-After"] = str(error.retry_after_s)
+        return response
     login(request, user, backend=BACKEND)
     if not user.has_usable_password():
         suggest_password(request, user)
     return redirect(settings.LOGIN_REDIRECT_URL)
+
+
+def redeem(code: str, address: str) -> User:
+    """Use up a code; raise SignInError, or AccountError `too_many_attempts`. A code that was one is no guess."""
+    throttling.codes.check(address)
+    try:
+        return codes.redeem(code)
+    except codes.SignInError as error:
+        if error.reason == "unknown":
+            throttling.codes.failed(address, looked_up=True)
+        raise
 
 
 def page(request: HttpRequest, problem: str = "", status: int = 200) -> HttpResponse:

@@ -2,14 +2,16 @@
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from accounts import sign_in
+from accounts import sign_in, throttling
 from accounts.models import SignInCode
+from accounts.throttling import FailedAttempts
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +79,31 @@ def test_an_unknown_code_says_so(data: dict[str, str], client: Client) -> None:
     response = client.post("/sign-in", data)
     assert response.status_code == 403
     assert "This sign-in code is not known." in response.content.decode()
+
+
+def test_who_guesses_codes_waits_and_who_has_one_does_not(
+    client: Client, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttling, "codes", FailedAttempts(1))
+    code = sign_in.issue(admin)
+    assert [client.post("/sign-in", {"code": "wrong"}).status_code for _ in range(2)] == [403, 429]
+    throttled = client.post("/sign-in", {"code": "wrong"})
+    assert "Too many failed attempts from your address. Try again in " in throttled.content.decode()
+    assert 1 <= int(throttled["Retry-After"]) <= 60
+    assert client.post("/sign-in", {"code": code}).status_code == 302
+    assert [client.post("/sign-in", {"code": code}).status_code for _ in range(20)] == [403] * 20
+
+
+def test_codes_are_not_looked_up_for_ever(
+    client: Client, admin: User, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(throttling, "codes", FailedAttempts(1))
+    code = sign_in.issue(admin)
+    for _ in range(10):
+        client.post("/sign-in", {"code": "wrong"})
+    with django_assert_num_queries(0):
+        assert client.post("/sign-in", {"code": code}).status_code == 429
+    assert client.post("/sign-in", {"code": code}, REMOTE_ADDR="198.51.100.7").status_code == 302
 
 
 def test_signing_in_demands_csrf(admin: User) -> None:
