@@ -218,11 +218,11 @@ class ModelManager:
         try:
             self.make_room(slot.entry)
             engine = self.load(slot.entry)
+            scheduler: Scheduler[Any] = Scheduler(slot.entry.id, engine, capacity=self.queue_capacity)
+            scheduler.start()
         except Exception as fault:
             self.loading_failed(slot, fault)
             return
-        scheduler: Scheduler[Any] = Scheduler(slot.entry.id, engine, capacity=self.queue_capacity)
-        scheduler.start()
         model = Model(slot.entry, engine, scheduler)
         with self.lock:
             slot.state, slot.model = State.RESIDENT, model

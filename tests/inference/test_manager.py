@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from inference.catalog import Catalog, ModelEntry
 from inference.errors import AisterError
 from inference.manager import RETRY_PAUSE_S, ModelManager, Resident, State, choose_evictions
+from inference.scheduling import Scheduler
 from tests.inference.scripted_engine import ScriptedEngine, ScriptedRequest
 
 
@@ -138,6 +139,21 @@ async def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(
     clock.now_s += RETRY_PAUSE_S
     await use(manager, "a")
     assert loads.names == ["a"]
+
+
+async def test_a_model_whose_thread_can_not_start_is_told_and_tried_again_too(
+    manager: ModelManager, loads: Loads, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_scheduler: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scheduler, "start", start)
+        with pytest.raises(AisterError, match="model_unavailable"):
+            await use(manager, "a")
+    clock.now_s += RETRY_PAUSE_S
+    await use(manager, "a")
+    assert loads.names == ["a", "a"]
 
 
 async def test_a_waiter_that_gives_up_does_not_stop_the_load(manager: ModelManager, loads: Loads) -> None:
