@@ -42,6 +42,7 @@ class RevocationWatch:
             try:
                 await self.look()
             except (DatabaseError, InterfaceError) as fault:
+                self.is_stale = True  # whatever it would have found is still to be found
                 log.warning("Could not look for revoked keys.\n%s", trace(fault))
 
     async def look(self) -> None:

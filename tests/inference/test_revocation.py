@@ -1,10 +1,10 @@
 """Watching for keys that other processes revoke."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from channels.db import database_sync_to_async
+from django.db import OperationalError
 
 from accounts.models import ApiKey
 from inference import revocation
@@ -32,7 +32,7 @@ class OpenSession:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionRegistry]:
+def registry(monkeypatch: pytest.MonkeyPatch) -> SessionRegistry:
     monkeypatch.setattr(revocation, "INTERVAL_S", 0.001)
     registry = SessionRegistry(10)
     registry.on_open = RevocationWatch(registry).session_opened
@@ -76,6 +76,25 @@ async def test_a_key_revoked_while_its_session_was_being_opened_ends_it_too(regi
         await asyncio.sleep(0.001)
     assert await ended(OpenSession(registry, key.pk)) == "revoked_key"
     registry.remove(keeper)
+
+
+async def test_what_a_database_that_did_not_answer_hid_is_looked_for_again(
+    registry: SessionRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [OperationalError("away")] * 2
+    look = revocation.revoked_among
+
+    async def revoked_among(key_ids: list[int]) -> list[int]:
+        if faults:
+            raise faults.pop()
+        found: list[int] = await look(key_ids)
+        return found
+
+    monkeypatch.setattr(revocation, "revoked_among", revoked_among)
+    key = await database_sync_to_async(make_key)("one")
+    session = OpenSession(registry, key.pk)
+    await database_sync_to_async(key.revoke)()
+    assert await ended(session) == "revoked_key"
 
 
 async def test_the_watch_ends_with_the_last_session_and_begins_again(registry: SessionRegistry) -> None:
