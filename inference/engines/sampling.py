@@ -68,7 +68,8 @@ def _drawn(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     """Draw a token for each row of logits, (rows, vocabulary): temperature, top-k, top-p, in transformers' order."""
     best, ids = logits.topk(min(CANDIDATES, logits.shape[1]))  # both (rows, candidates), the likeliest first
     best, ids = best.double().cpu(), ids.cpu()
-    probabilities = torch.softmax(best / _column([d.sampling.temperature for d in draws]), -1)
+    below = best - best[:, :1]  # as differences, they stay numbers at the least temperature
+    probabilities = torch.softmax(below / _column([d.sampling.temperature for d in draws]), -1)
     rank = torch.arange(best.shape[1])
     probabilities = probabilities.masked_fill(rank >= _column([d.sampling.top_k or CANDIDATES for d in draws]), 0)
     probabilities /= probabilities.sum(-1, keepdim=True)

@@ -27,6 +27,12 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     assert choose_tokens(rows.clone(), [draw(temperature=0)] * 4) == rows.argmax(-1).tolist()
 
 
+@pytest.mark.parametrize("temperature", [1e-9, 1e-310, 5e-324])
+def test_a_temperature_close_to_zero_takes_the_likeliest(temperature: float) -> None:
+    rows = logits(4) * 10
+    assert choose_tokens(rows.clone(), [draw(temperature=temperature)] * 4) == rows.argmax(-1).tolist()
+
+
 def test_tokens_come_as_often_as_their_probability_says() -> None:
     row = torch.full((1, VOCABULARY), -30.0)
     row[0, [3, 500, 999]] = torch.tensor([0.5, 0.3, 0.2]).log() * 2
