@@ -77,10 +77,11 @@ class CacheStore:
         return kept
 
     def keep(self, kept: KeptCache) -> None:
-        """Take a cache back from a request that has ended."""
+        """Take a cache back from a request that has ended. Some models fill none: then there is nothing to keep."""
         self._running.remove(kept)
         kept.reserved_bytes = 0
-        self._idle.append(kept)
+        if kept.cache.nbytes:
+            self._idle.append(kept)
 
     def drop(self, kept: KeptCache) -> None:
         """Let go of a running cache: what it holds may be spoilt."""

@@ -155,6 +155,7 @@ class DecoderEngine:
 
     def close(self) -> None:
         """Let go of weights and caches."""
+        self.abandon()
         self._store.clear()
         self._weight_bytes = 0
         del self._runner

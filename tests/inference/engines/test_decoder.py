@@ -1,6 +1,7 @@
 """The decoder engine: who joins, who leaves, what they are told and what is kept."""
 
 import itertools
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,14 @@ def test_without_a_conversation_a_prompt_that_parts_early_leaves_the_cache_alone
     assert (other.end.usage.cached_tokens, answer.end.usage.cached_tokens) == (0, 40)
 
 
+def test_nothing_is_kept_where_a_model_fills_no_cache(decoder_directory: DecoderDirectory) -> None:
+    driver = Driver(make_engine(load_endless(decoder_directory("openai-gpt"))))
+    for conversation in ("c", None):
+        first, second = (driver.run(ask(tokens(length), conversation=conversation))[0] for length in (20, 40))
+        assert (first.end.usage.cached_tokens, second.end.usage) == (0, Usage(40, 0, 8))
+    assert driver.engine._store._idle == []
+
+
 def test_a_forgotten_conversation_is_gone(driver: Driver) -> None:
     empty = driver.engine.memory_bytes
     driver.run(ask(tokens(40), conversation="c"))
@@ -388,6 +397,14 @@ def test_closing_lets_go_of_weights_and_caches(driver: Driver) -> None:
     driver.run(ask(tokens(30), conversation="c"))
     driver.engine.close()
     assert driver.engine.memory_bytes == 0
+
+
+def test_closing_amid_an_answer_lets_go_of_its_cache(driver: Driver) -> None:
+    driver.admit(ask(tokens(30), max_tokens=50))
+    driver.step(3)
+    cache = weakref.ref(driver.engine._answering[0].kept.cache)
+    driver.engine.close()
+    assert cache() is None
 
 
 def test_the_model_is_described(decoder_directory: DecoderDirectory) -> None:
