@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inference.engines.base import Delta, Failed, Finished, FinishReason, Output, Progress, Started
 from inference.engines.sequence_pool import Joined, SequencePool, SequenceRequest, Ticket
 from inference.engines.translation_text import TranslationText
-from inference.errors import AisterError
+from inference.errors import AisterError, trace
 
 if TYPE_CHECKING:
     from inference.engines.seq2seq_decoding import Batch, Row
@@ -53,6 +53,7 @@ class Seq2SeqEngine:
         self._batch: Batch | None = None
         self._tickets: dict[Row, Ticket] = {}  # of the batch's rows
         self._cache_bytes = 0
+        self._ended: list[SequenceRequest] = []  # in this step
 
     @classmethod
     def load(
@@ -61,8 +62,7 @@ class Seq2SeqEngine:
         """Load the model in the directory `source`, or that of the hub id. Slow; any one thread may call it.
 
         `max_batch_tokens` bounds a batch's source tokens, padding included; `max_batch_sequences` its rows. `threads`
-        are the CPU's, for one step. Raises what transformers raises for a model that is absent, broken or of another
-        kind.
+        are the CPU's, for one step. Raises LoadingError for a model that is absent, broken or of another kind.
         """
         from inference.engines.seq2seq_loading import load_model
 
@@ -110,6 +110,7 @@ class Seq2SeqEngine:
     def step(self) -> list[Output]:
         """Write one token for each sequence of the batch, having formed a batch if there was none."""
         self._set_threads()
+        self._ended.clear()
         outputs: list[Output] = [
             (joined.request, progress)
             for joined in list(self._pool.joined.values())
@@ -119,8 +120,8 @@ class Seq2SeqEngine:
             if self._batch is None:
                 self._form_batch()
             done = self._batch.step() if self._batch else []
-        except Exception:
-            logger.exception("A batch of %d sequences failed.", len(self._tickets))
+        except Exception as fault:
+            logger.error("A batch of %d sequences failed.\n%s", len(self._tickets), trace(fault))
             return outputs + self._isolate()
         outputs += [output for row in done for output in self._finish(row)]
         self._cache_bytes = self._batch.memory_bytes if self._batch else 0
@@ -146,13 +147,18 @@ class Seq2SeqEngine:
 
     def _drop(self, joined: Joined) -> None:
         """Let go of the request and of its rows in the batch."""
-        self._pool.drop(joined)
+        self._leave(joined)
         dropped = {row for row, ticket in self._tickets.items() if ticket.joined is joined}
         if self._batch and dropped:
             joined.output_tokens += sum(len(row.written) for row in dropped)
             self._tickets = {row: ticket for row, ticket in self._tickets.items() if row not in dropped}
             self._batch.keep([row for row in self._batch.rows if row not in dropped])
             self._close_empty_batch()
+
+    def _leave(self, joined: Joined) -> None:
+        """Take a request that ends with this step out of the pool."""
+        self._pool.drop(joined)
+        self._ended.append(joined.request)
 
     def _close_empty_batch(self) -> None:
         if self._batch and not self._batch.rows:
@@ -191,7 +197,7 @@ class Seq2SeqEngine:
         joined.open_sequences -= 1
         outputs: list[Output] = [(joined.request, Delta(self._codec.decode(row.written), ticket.item))]
         if not joined.open_sequences:
-            self._pool.drop(joined)
+            self._leave(joined)
             reason = FinishReason.LENGTH if joined.hit_limit else FinishReason.STOP
             outputs.append((joined.request, Finished(reason, joined.usage)))
         return outputs
@@ -204,13 +210,17 @@ class Seq2SeqEngine:
         if others:
             self._pool.put_back(tickets)
             return []
-        self._pool.drop(at_fault)
+        self._leave(at_fault)
         return [(at_fault.request, Failed(AisterError("internal_error"), at_fault.usage))]
 
     def abandon(self) -> list[SequenceRequest]:
-        """Drop every request and the batch; return the requests."""
-        requests = list(self._pool.joined)
+        """Drop every request and the batch; return the requests.
+
+        Those that ended in the step that failed count too: nobody was told that they had.
+        """
+        requests = [*self._ended, *self._pool.joined]
         self._pool, self._batch, self._tickets, self._cache_bytes = SequencePool(), None, {}, 0
+        self._ended = []
         return requests
 
     @property
@@ -227,3 +237,4 @@ class Seq2SeqEngine:
         """Let go of the weights."""
         self.abandon()
         self._model = None
+        self._weight_bytes = 0

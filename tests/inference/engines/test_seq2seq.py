@@ -216,7 +216,7 @@ def poison(engine: Seq2SeqEngine, token: int) -> Any:
 
     def raise_on_token(_module: object, _arguments: object, named: dict[str, Any]) -> None:
         if (named["input_ids"] == token).any():
-            raise RuntimeError("poisoned")
+            raise RuntimeError(f"poisoned by {token}")
 
     return engine._model.model.encoder.register_forward_pre_hook(raise_on_token, with_kwargs=True)
 
@@ -236,6 +236,8 @@ def test_a_sequence_at_fault_fails_its_request_alone(engine: Seq2SeqEngine, capl
     assert isinstance(failed, Failed)
     assert (failed.error.code, failed.error.message) == ("internal_error", AisterError("internal_error").message)
     assert "A batch of" in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert f"poisoned by {poisoned}" not in caplog.text  # the text of an exception may quote a client's
     assert texts(good[0], run(engine, good[0])) == alone[0]
 
 
@@ -268,6 +270,26 @@ def test_after_abandoning_the_engine_goes_on(engine: Seq2SeqEngine) -> None:
     assert engine.abandon() == lost
     assert engine.is_idle
     assert texts(request, run(engine, request)) == alone
+
+
+def test_whoever_ended_in_a_step_that_raised_is_not_forgotten(engine: Seq2SeqEngine) -> None:
+    requests = [translate(engine, line, key=line, max_new_tokens=1) for line in LINES[:2]]
+    cancelled = translate(engine, LINES[2], key="c")
+    for request in (*requests, cancelled):
+        engine.admit(request)
+    cancelled.is_cancelled = True
+    decode = engine._codec.decode
+
+    def raise_at_the_second(tokens: list[int]) -> str:
+        engine._codec.decode = None  # type: ignore[method-assign,assignment]
+        return decode(tokens)
+
+    engine._codec.decode = raise_at_the_second  # type: ignore[method-assign]
+    with pytest.raises(TypeError):
+        engine.step()
+    assert set(engine.abandon()) == {*requests, cancelled}
+    assert engine.is_idle
+    assert engine.abandon() == []
 
 
 def test_there_is_room_for_so_many_requests(engine: Seq2SeqEngine) -> None:
@@ -342,3 +364,4 @@ def test_closing_lets_go_of_the_weights(engine: Seq2SeqEngine) -> None:
     engine.close()
     assert engine.is_idle
     assert engine._model is None
+    assert engine.memory_bytes == 0
