@@ -126,7 +126,9 @@ def test_threads_lose_no_count() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("text", "code"), [(MALFORMED, "malformed_key"), ("", "malformed_key"), (unknown(), "wrong_key")]
+    ("text", "code"),
+    [(MALFORMED, "malformed_key"), ("", "malformed_key"), (unknown(), "wrong_key")],
+    ids=["malformed", "empty", "wrong"],
 )
 def test_an_address_is_told_so_often_what_is_wrong_and_then_to_wait(
     attempts: FailedAttempts, clock: Clock, text: str, code: str

@@ -9,7 +9,7 @@ const CLOSINGS = {
   4403: "This key may not do this.",
   4404: "The server has no such endpoint. Reload the page.",
   4408: "This page fell too far behind its answers.",
-  4429: "This key has too many open sessions.",
+  4429: "This key has too many open sessions, or this address too many failed attempts.",
 };
 
 /** The short words of the top bar. @param {import("./keeper.js").State} state */
