@@ -3,6 +3,7 @@
 It stands in the registry beside the sessions. Event loop.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from accounts.authentication import Caller
@@ -17,7 +18,11 @@ from inference.usage import ledger
 
 
 class Exchange:
-    """A request of a client that keeps no session. Leaving the `async with` cancels it, unless it has ended."""
+    """A request of a client that keeps no session. It lasts no longer than the task that began it.
+
+    Django serves each client in a task of its own and cancels that when the client goes, whatever it is at: the view,
+    the middleware, or an answer whose first part was not asked for yet, in which no `finally` would run.
+    """
 
     def __init__(self, caller: Caller, entry: ModelEntry, event_id: str, answer: Answer) -> None:
         self.caller = caller
@@ -32,11 +37,14 @@ class Exchange:
             emit=self.outbox.put,
         )
 
-    async def __aenter__(self) -> "Exchange":
-        """Begin; raise AisterError when the key has too much open already."""
+    def begin(self) -> AsyncIterator[ServerEvent]:
+        """Begin and return the request's events; raise AisterError when the key has too much open already."""
         sessions().add(self, self.caller.max_sessions)
         keep_running(self.run())
-        return self
+        serving = asyncio.current_task()
+        if serving is not None:
+            serving.add_done_callback(lambda _: self.leave())
+        return self.events()
 
     async def run(self) -> None:
         """See the request through."""
@@ -45,8 +53,8 @@ class Exchange:
         finally:
             sessions().remove(self)
 
-    async def __aexit__(self, *_: object) -> None:
-        """End."""
+    def leave(self) -> None:
+        """The client has its answer, or has gone: cancel the request, unless it has ended."""
         self.response.cancel()
         self.outbox.close()
 

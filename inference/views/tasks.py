@@ -1,10 +1,9 @@
 """The API over plain HTTP: the same tasks as over WebSocket, for a single shot. Event loop.
 
-An exchange lives as long as its answer is wanted: Django cancels the view, or closes the stream, when the client goes.
+An exchange lives as long as its answer is wanted: it ends with the task in which Django serves the client.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import msgspec
 from django.http import HttpRequest, StreamingHttpResponse
@@ -101,37 +100,29 @@ def with_system(settings: ChatSettings, message: HttpMessage) -> ChatSettings:
 
 async def single(exchange: Exchange) -> HttpResponseBase:
     """Run an exchange to its end and answer with its last event, under the status of its error if it has one."""
-    async with exchange:
-        async for event in exchange.events():
-            if isinstance(event, Error | ResponseDone):
-                return event_response(event)
+    async for event in exchange.begin():
+        if isinstance(event, Error | ResponseDone):
+            return event_response(event)
     raise AisterError("internal_error")
 
 
 async def stream(exchange: Exchange) -> HttpResponseBase:
     """Answer with server-sent events; a request that is refused is answered as JSON under its error's status."""
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(exchange)
-        events = exchange.events()
-        first = await anext(events)
-        if isinstance(first, Error):
-            return event_response(first)
-        response = StreamingHttpResponse(
-            server_sent(first, events, stack.pop_all()), content_type="text/event-stream; charset=utf-8"
-        )
+    events = exchange.begin()
+    first = await anext(events)
+    if isinstance(first, Error):
+        return event_response(first)
+    response = StreamingHttpResponse(server_sent(first, events), content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # nginx would hold the events back
     return response
 
 
-async def server_sent(
-    first: ServerEvent, events: AsyncIterator[ServerEvent], exchange: AsyncExitStack
-) -> AsyncIterator[str]:
-    """Yield events in the format of text/event-stream; the exchange ends with the iteration."""
-    async with exchange:
-        yield server_sent_event(first)
-        async for event in events:
-            yield server_sent_event(event)
+async def server_sent(first: ServerEvent, events: AsyncIterator[ServerEvent]) -> AsyncIterator[str]:
+    """Yield events in the format of text/event-stream."""
+    yield server_sent_event(first)
+    async for event in events:
+        yield server_sent_event(event)
 
 
 def server_sent_event(event: ServerEvent) -> str:
