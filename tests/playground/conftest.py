@@ -22,7 +22,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-REFUSED = re.compile(r"the server responded with a status of 40[13]")
+REFUSED = re.compile(r"the server responded with a status of (401|403|429)")
 PATIENCE_MS = 20_000
 
 WATCH_VIOLATIONS = """

@@ -1,12 +1,13 @@
 """How people get in: signed in, or with a key; and what they read when that does not work."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.live import Server
-from tests.playground.conftest import enter, say, wait_for_answers
+from tests.live import Server, start
+from tests.playground.conftest import Pages, enter, say, wait_for_answers
 
 
 def sign_in(page: Page, server: Server) -> None:
@@ -56,6 +57,18 @@ def test_a_wrong_key_is_told_so_at_its_field(page: Page, live: Server) -> None:
     expect(page.locator("#key-error")).to_contain_text("API key")
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_be_focused()
+
+
+def test_who_tries_too_often_is_told_when_to_come_back_and_a_good_key_is_let_in(pages: Pages, tmp_path: Path) -> None:
+    with start(tmp_path / "home", AISTER_ATTEMPTS="1") as server, pages(server) as page:
+        page.goto(server.url)
+        for words in ("This is not a whole API key.", r"Too many failed attempts .* Try again in \d+ s\."):
+            page.get_by_label("API key", exact=True).fill(server.key[:-1])
+            page.get_by_role("button", name="Use this key").click()
+            expect(page.locator("#key-error")).to_have_text(re.compile(words))
+        page.get_by_label("API key", exact=True).fill(server.key)
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.locator("#connection")).to_have_attribute("data-state", "ready")
 
 
 @pytest.mark.parametrize(("key", "words"), [("", "Paste an API key first."), ("aister_ключ", "no line breaks")])

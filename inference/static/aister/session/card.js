@@ -1,7 +1,7 @@
 /** The card that asks for a key: paste, show, and words that say why a key won't do. */
 
 import { byId } from "../dom.js";
-import { errorWords } from "./words.js";
+import { errorWords, retryWords } from "./words.js";
 
 export class KeyCard {
   #access;
@@ -44,7 +44,7 @@ export class KeyCard {
       this.hide();
       this.#onAccepted();
     } catch (error) {
-      this.#refuse(errorWords(error));
+      this.#refuse(errorWords(error) + retryWords(error));
     } finally {
       this.#busy(false);
     }

@@ -32,6 +32,11 @@ export function errorWords(error) {
   return error.code ? error.message : "Something went wrong on this page. Reload it and try again.";
 }
 
+/** When to try again by hand, or "" when waiting is not what helps. @param {import("../client.js").AisterError} error */
+export function retryWords(error) {
+  return error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
+}
+
 /** Whether another key, or signing in, is what would help. @param {import("../client.js").AisterError} error */
 export function needsKey(error) {
   return error.closeCode === 4401 || error.closeCode === 4403 || error.status === 401 || error.status === 403;
