@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
+from inference.engines.encoding import encode, encode_ids
 from inference.errors import AisterError
 
 Message = tuple[str, str]
@@ -77,7 +78,10 @@ class ChatText:
             raise AisterError("invalid_conversation", "A text holds half of a character: a lone surrogate.") from None
         if not self.tokenizer.is_fast:
             return _occurrences(text, [self.tokenizer.added_tokens_decoder[i].content for i in controls])
-        encoding = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        backend = self.tokenizer.backend_tokenizer
+        if controls.isdisjoint(encode_ids(backend, text)):
+            return []  # as nearly always, and places take most of the time
+        encoding = encode(backend, text)
         return [
             span for i, span in zip(encoding.ids, encoding.offsets, strict=True) if i in controls and span[0] < span[1]
         ]
@@ -96,7 +100,7 @@ class ChatText:
         """Encode text as the tokenizer does, added tokens and all."""
         if not self.tokenizer.is_fast:
             return list(self.tokenizer.encode(text, add_special_tokens=False))
-        return list(self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+        return encode_ids(self.tokenizer.backend_tokenizer, text)
 
     def _encode_plain(self, text: str) -> list[int]:
         """Encode text so that no added token comes of it, by characters where the vocabulary would join one."""
@@ -108,7 +112,7 @@ class ChatText:
     def _encode_without_added(self, text: str) -> list[int]:
         if not self.tokenizer.is_fast:
             return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
-        return list(self._plain.encode(text, add_special_tokens=False).ids)
+        return encode_ids(self._plain, text)
 
     def _render(self, messages: Iterable[Message]) -> str:
         """Fill the chat template."""

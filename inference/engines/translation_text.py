@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from inference.engines.encoding import encode, encode_ids
 from inference.engines.languages import Languages, Naming
 
 
@@ -59,6 +60,8 @@ class SentencePieceCodec:
         """Return the ids of the text alone."""
         pieces = self._source.encode(text, out_type=str)
         ids = [self._ids.get(piece, self._unknown) for piece in pieces]
+        if self._forbidden.isdisjoint(ids):
+            return ids
         return _spell_out(ids, pieces, self._forbidden, lambda char: self._ids.get(char, self._unknown))
 
     def decode(self, tokens: Iterable[int]) -> str:
@@ -92,10 +95,12 @@ class TokenizersCodec:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of the text alone."""
-        encoding = self._backend.encode(text, add_special_tokens=False)
+        ids = encode_ids(self._backend, text)
+        if self._forbidden.isdisjoint(ids):
+            return ids
         # `encode_special_tokens` is not enough: a Unigram vocabulary holds `</s>` and `fr_XX` as pieces too, and
         # finds them in the text.
-        return _spell_out(encoding.ids, encoding.tokens, self._forbidden, self._id_of_character)
+        return _spell_out(ids, encode(self._backend, text).tokens, self._forbidden, self._id_of_character)
 
     def _id_of_character(self, character: str) -> int | None:
         found = self._backend.token_to_id(character)
@@ -115,8 +120,6 @@ def _spell_out(
     ids: list[int], pieces: list[str], forbidden: frozenset[int], id_of_character: Callable[[str], int | None]
 ) -> list[int]:
     """Replace each forbidden id by the ids of its piece's characters; those that have none are left out."""
-    if forbidden.isdisjoint(ids):
-        return ids
     spelt: list[int] = []
     for id_, piece in zip(ids, pieces, strict=True):
         characters = (id_of_character(character) for character in piece) if id_ in forbidden else (id_,)
