@@ -76,7 +76,6 @@ class Exchange:
         """Nothing to tell: the client waits for one answer only."""
 
     def end(self, error: AisterError) -> None:
-        """Cancel the request and end with an error."""
+        """Cancel the request and end with an error, which is about the connection and so has no event's id."""
         self.response.cancel()
-        request_id = self.response.request_id
-        self.outbox.close(Error(id=self.response.event_id, request_id=request_id, error=error_body(error)))
+        self.outbox.close(Error(id=None, request_id=self.response.request_id, error=error_body(error)))

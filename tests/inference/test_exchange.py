@@ -66,7 +66,7 @@ class Client:
         self.leaves_at = leaves_at
         self.gone = asyncio.Event()
         self.messages: list[Message] = []
-        self.has_asked = False
+        self.hears = asyncio.Event()
 
     async def ask(self, **fields: Any) -> None:
         """Send a request and return when the application has ended it."""
@@ -78,6 +78,11 @@ class Client:
         async with asyncio.timeout(20):
             await get_asgi_application()(scope, self.receive, self.send)  # type: ignore[arg-type]
 
+    @property
+    def body(self) -> str:
+        """What it was sent."""
+        return b"".join(message.get("body", b"") for message in self.messages).decode()
+
     async def receive(self) -> Message:
         if self.requests:
             return self.requests.pop()
@@ -86,9 +91,17 @@ class Client:
 
     async def send(self, message: Message) -> None:
         self.messages.append(message)
+        if message.get("body"):
+            self.hears.set()
         if self.leaves_at(message):
             self.gone.set()
             await asyncio.Event().wait()  # until the application notices
+
+
+async def begun() -> None:
+    async with asyncio.timeout(20):
+        while not sessions().sessions:  # noqa: ASYNC110  # until a request is open
+            await asyncio.sleep(0.001)
 
 
 async def row_status(rows: Rows) -> str:
@@ -105,12 +118,26 @@ async def test_a_client_that_leaves_a_stream_cancels_its_request(kind: str, rows
     assert await row_status(rows) == "cancelled"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_of_a_revoked_key_ends_with_an_error_about_no_event(stream: bool, rows: Rows) -> None:
+    client = Client()
+    asking = asyncio.create_task(client.ask(stream=stream))
+    await begun()
+    if stream:
+        await client.hears.wait()
+    (asked,) = sessions().sessions
+    sessions().end_key(asked.key_id)
+    await asking
+    last = client.body.rsplit("data: ", 1)[-1]
+    assert (json.loads(last)["id"], json.loads(last)["error"]["code"]) == (None, "revoked_key")
+    assert client.messages[0]["status"] == (200 if stream else 401)
+    assert await row_status(rows) == "cancelled"
+
+
 async def test_a_client_that_leaves_before_its_answer_cancels_its_request(rows: Rows) -> None:
     client = Client()
     asking = asyncio.create_task(client.ask())
-    async with asyncio.timeout(20):
-        while not sessions().sessions:  # noqa: ASYNC110  # until its request is open
-            await asyncio.sleep(0.001)
+    await begun()
     client.gone.set()
     await asking
     assert client.messages == []
