@@ -1,10 +1,11 @@
 """Texts taken apart into sentences and what stands between them."""
 
 import pytest
+import sentencex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.tasks.segmenting import Part, split_text
+from inference.tasks.segmenting import SEARCHED_CHARACTERS, Part, split_text
 
 LANGUAGES = ["en", "fr", "de", "es", "it", "pt", "zh", "ja", "hi", "ar", "hy", "xx"]
 AWKWARD = st.text(
@@ -90,6 +91,28 @@ def test_a_long_sentence_without_clauses_is_split_at_spaces() -> None:
 
 def test_a_long_word_is_split_where_it_must_be() -> None:
     assert sentences("a" * 100, longest=30) == ["a" * 25] * 4
+
+
+def test_a_long_line_is_taken_apart_as_a_short_one_is() -> None:
+    unit = 'Dr. Smith came at 5 p.m. on the 3rd. "Go! Now," he said... Really? It cost $3.50! '
+    assert sentences(unit * 1000) == sentences(unit) * 1000
+    assert sentences("你好。我叫李。" * 5000, "zh") == ["你好。", "我叫李。"] * 5000
+    assert sentences("a" * 50_000, longest=50_000) == ["a" * 50_000]
+
+
+@pytest.mark.parametrize("text", ["你好。" * 10_000, "「" + "你好。" * 10_000 + "」", "a" * 30_000, "Hi! " * 10_000])
+def test_no_long_line_is_searched_at_one_go(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+    search = sentencex.segment
+
+    def record(language: str, part: str) -> list[str]:
+        lengths.append(len(part))
+        return search(language, part)
+
+    monkeypatch.setattr(sentencex, "segment", record)
+    sentences(text, "zh")
+    assert max(lengths) <= SEARCHED_CHARACTERS
+    assert sum(lengths) <= 2 * len(text)
 
 
 @pytest.mark.parametrize("unit", ["a", "a.", "(", "Mr. ", " ", "\n \n ", "Hi! ", "- ", "a, ", "-", "M. ", '"a. '])
