@@ -50,6 +50,11 @@ class Part:
     is_sentence: bool
 
 
+def is_unspaced(language: str) -> bool:
+    """Say whether sentences in `language`, a code with or without a script (zh-Hant), follow one another unspaced."""
+    return language.partition("-")[0] in UNSPACED
+
+
 def split_text(text: str, language: str, fits: Callable[[str], bool]) -> list[Part]:
     """Return the parts of a text in `language` (a code; unknown ones do).
 

@@ -17,7 +17,7 @@ from inference.errors import AisterError
 from inference.protocol import TranslationResult
 from inference.tasks.answer import Result
 from inference.tasks.detection import Detection, detector_for
-from inference.tasks.segmenting import UNSPACED, split_text
+from inference.tasks.segmenting import is_unspaced, split_text
 
 AUTO = "auto"
 MAX_TEXTS = 128  # in one list
@@ -131,7 +131,7 @@ def _item(
         if not piece.is_sentence:
             parts.append(piece.text)
             continue
-        if parts and isinstance(parts[-1], int) and source in UNSPACED and target not in UNSPACED:
+        if parts and isinstance(parts[-1], int) and is_unspaced(source) and not is_unspaced(target):
             parts.append(" ")
         parts.append(len(sentences))
         sentences.append(engine.text.encode(piece.text, source, target))

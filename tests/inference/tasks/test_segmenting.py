@@ -5,7 +5,7 @@ import sentencex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.tasks.segmenting import SEARCHED_CHARACTERS, Part, split_text
+from inference.tasks.segmenting import SEARCHED_CHARACTERS, Part, is_unspaced, split_text
 
 LANGUAGES = ["en", "fr", "de", "es", "it", "pt", "zh", "ja", "hi", "ar", "hy", "xx"]
 AWKWARD = st.text(
@@ -61,6 +61,16 @@ def test_lines_and_cells_are_never_joined() -> None:
         "this",
         "letter",
     ]
+
+
+@pytest.mark.parametrize("language", ["zh", "zh-Hant", "ja"])
+def test_scripts_without_spaces_are_known_by_their_language(language: str) -> None:
+    assert is_unspaced(language)
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "pt-BR", "xx"])
+def test_all_others_have_spaces(language: str) -> None:
+    assert not is_unspaced(language)
 
 
 @pytest.mark.parametrize("text", ["12345", "😀 👍🏽", "  \n\t ", "...", "3,50 €", "- 12", "\u200b", "1) 2) 3"])
