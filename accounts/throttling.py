@@ -21,6 +21,7 @@ import logging
 import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from accounts.errors import AccountError
 
 WINDOW_S = 60
 LOOK_UPS_PER_ATTEMPT = 10
-MAX_ADDRESSES = 10_000  # about 2 MB; past it the oldest is forgotten, which lets guessers go on rather than others wait
+MAX_ADDRESSES = 10_000  # 2.4 MB; past it the oldest is forgotten, which lets guessers go on rather than others wait
 GUESSES = ("malformed_key", "wrong_key")
 log = logging.getLogger(__name__)
 Clock = Callable[[], float]
@@ -51,7 +52,8 @@ class Windows:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._windows: dict[str, Window] = {}  # in the order in which they began, so in that in which they end
+        # In the order in which they began, which is that in which they end. A dict is slow to give up its first.
+        self._windows: OrderedDict[str, Window] = OrderedDict()
 
     def add(self, address: str) -> int:
         """Count one more; return how many that makes."""
@@ -60,8 +62,8 @@ class Windows:
             if window is None:
                 window = self._windows[address] = Window(0, self._clock() + WINDOW_S)
             window.count += 1
-            while len(self._windows) > MAX_ADDRESSES:
-                del self._windows[next(iter(self._windows))]
+            if len(self._windows) > MAX_ADDRESSES:
+                self._windows.popitem(last=False)
             return window.count
 
     def take_back(self, address: str) -> None:
@@ -81,7 +83,7 @@ class Windows:
         """Drop what is over, and return an address's window if it has one."""
         now_s = self._clock()
         while self._windows and next(iter(self._windows.values())).ends_s <= now_s:
-            del self._windows[next(iter(self._windows))]
+            self._windows.popitem(last=False)
         return self._windows.get(address)
 
 
