@@ -6,6 +6,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
+from aister_site.guard import Guard
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aister_site.settings")
 http = get_asgi_application()  # sets Django up: before anything that has models
 
@@ -20,4 +22,4 @@ sockets = URLRouter(
         re_path("", UnknownPathConsumer.as_asgi()),
     ]
 )
-application = ProtocolTypeRouter({"http": http, "websocket": sockets})
+application = Guard(ProtocolTypeRouter({"http": http, "websocket": sockets}))

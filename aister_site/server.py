@@ -1,6 +1,6 @@
-"""The server: Daphne, listening on one address, stopping without cutting anyone off.
+"""The server: Daphne, with protocols of ours that bound what a client can make it keep, and a stop that drains.
 
-Everything here runs on the event loop, in the main thread.
+Everything here runs on the event loop: in the main thread, or under `runserver`, which reloads, in one of its own.
 """
 
 import asyncio
@@ -8,18 +8,20 @@ import errno
 import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import daphne.server  # installs the asyncio reactor: before anything else of Twisted
 from autobahn.exception import Disconnected
-from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from aister_site.configuration import ConfigurationError
-
-CLOSE_HANDSHAKE_S = 5  # after Daphne's 1 s, slow clients are reset before they have seen the close code
+from aister_site.guard import GUARDED
+from aister_site.http_protocol import WHOLE_REQUEST_S, Channel
+from aister_site.socket_protocol import CLOSE_HANDSHAKE_S, SessionProtocol
 
 
 def check_address(host: str, port: int) -> str:
@@ -47,49 +49,40 @@ def not_listening(host: str, port: int, error: OSError) -> ConfigurationError:
     return ConfigurationError(f"HOST={host} is no address of this machine: {error.strerror}. Try HOST=127.0.0.1.")
 
 
-class SessionProtocol(WebSocketProtocol):
-    """One WebSocket connection, closed with whatever code the application says."""
-
-    def onConnect(self, request: Any) -> Any:  # noqa: N802  # Daphne's name
-        """Begin a session. Daphne's own raises for subprotocols beyond ASCII, and logs a traceback: drop what is."""
-        offered = request.headers.get("sec-websocket-protocol", "")
-        if not offered.isascii():
-            request.headers["sec-websocket-protocol"] = offered.encode("ascii", "ignore").decode()
-        return super().onConnect(request)
-
-    def serverClose(self, code: int | None = None) -> None:  # noqa: N802  # Daphne's name
-        """Send a close frame. Daphne's own raises for 1009 and all the 101x, and leaves the connection open."""
-        self.sendCloseFrame(code=1000 if code is None else code)
+async def nothing() -> None:
+    """What is done before the last sessions are cut, where nobody says."""
 
 
 class Server(daphne.server.Server):
-    """One listening Daphne. `on_ready` is called with the port, `on_stop` awaited before the last sessions are cut."""
+    """Daphne, with the arguments it always had; `on_stop` is awaited before the last sessions are cut."""
 
-    def __init__(
-        self,
-        application: Any,
-        address: str,
-        port: int,
-        *,
-        on_ready: Callable[[int], None],
-        on_stop: Callable[[], Awaitable[None]],
-    ) -> None:
-        escaped = address.replace(":", r"\:")
-        super().__init__(
-            application,
-            endpoints=[f"tcp:port={port}:interface={escaped}"],
-            signal_handlers=False,
-            ready_callable=lambda: on_ready(self.listening_addresses[0][1]),
-            server_name="",
-        )
+    def __init__(self, application: Any, *, on_stop: Callable[[], Awaitable[None]] = nothing, **options: Any) -> None:
+        super().__init__(application, server_name="", **{**options, "signal_handlers": False})
         self.on_stop = on_stop
         self.ports: list[Any] = []
         self.fault: str | None = None
 
+    @classmethod
+    def at(
+        cls,
+        address: str,
+        port: int,
+        application: Any,
+        *,
+        on_ready: Callable[[int], None],
+        on_stop: Callable[[], Awaitable[None]],
+    ) -> "Server":
+        """Return a server for one address. `on_ready` is called with the port."""
+        escaped = address.replace(":", r"\:")
+        server = cls(application, on_stop=on_stop, endpoints=[f"tcp:port={port}:interface={escaped}"])
+        server.ready_callable = lambda: on_ready(server.listening_addresses[0][1])
+        return server
+
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop`; raise ConfigurationError when it could not listen or was failed."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.signalled)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self.signalled)
         super().run()
         if self.fault:
             raise ConfigurationError(self.fault)
@@ -105,8 +98,10 @@ class Server(daphne.server.Server):
         reactor.callFromThread(self.stop)
 
     def listen_success(self, port: Any) -> None:
-        """Keep the port, to stop listening later. No client has been here yet."""
+        """Keep the port, to stop listening later, and set our protocols. No client has been here yet."""
         super().listen_success(port)
+        self.http_factory.protocol = Channel
+        self.http_factory.timeOut = WHOLE_REQUEST_S
         self.ws_factory.protocol = SessionProtocol
         self.ws_factory.setProtocolOptions(
             closeHandshakeTimeout=CLOSE_HANDSHAKE_S,
@@ -120,8 +115,25 @@ class Server(daphne.server.Server):
         self.fault = f"Could not listen: {failure.getErrorMessage()}"
         self.stop()
 
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Start the application for a connection or request and return its input: a bounded one for a session."""
+        scope["extensions"] = {GUARDED: {}}
+        if not isinstance(protocol, SessionProtocol):
+            return super().create_application(protocol, scope)
+        scope["asgi"] = {"version": "3.0"}
+        running = self.application(scope, protocol.inbox.get, partial(self.handle_reply, protocol))
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)
+        return protocol.inbox
+
     async def handle_reply(self, protocol: Any, message: Any) -> None:
-        """Send something to a client; to one that has just gone, nothing."""
+        """Send something to a client, when it takes more; to one that has just gone, nothing.
+
+        A close does not wait: a client that does not read must not keep its session.
+        """
+        if message["type"] == "websocket.send":
+            await protocol.takes_more.wait()
+        elif message["type"] == "http.response.body":
+            await protocol.room()
         with suppress(Disconnected):
             await super().handle_reply(protocol, message)
 

@@ -54,6 +54,11 @@ class Outbox:
         self.is_closed = True
         self.ready.set()
 
+    def discard(self) -> None:
+        """Drop what waits: nobody takes it."""
+        self.events.clear()
+        self.size_bytes = 0
+
     async def get(self) -> ServerEvent | None:
         """Return the next event, when there is one; None when the outbox is closed and empty."""
         while not self.events:

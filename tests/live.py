@@ -63,10 +63,10 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     return {**kept, "AISTER_HOME": str(home), "PORT": "0", "AISTER_ATTEMPTS": FAILING_ON_PURPOSE, **settings}
 
 
-def spawn(home: Path, output: Any, **settings: str) -> "subprocess.Popen[bytes]":
+def spawn(home: Path, output: Any, program: str = "manage.py", **settings: str) -> "subprocess.Popen[bytes]":
     """Start a server that writes to `output`, a file or descriptor."""
     return subprocess.Popen(
-        [sys.executable, "manage.py", "serve"],
+        [sys.executable, program, "serve"],
         cwd=ROOT,
         env=environment(home, **settings),
         stdin=subprocess.DEVNULL,
@@ -89,12 +89,12 @@ def wait_for(process: "subprocess.Popen[bytes]", log: Path, pattern: "re.Pattern
 
 
 @contextmanager
-def start(home: Path, **settings: str) -> Iterator[Server]:
+def start(home: Path, program: str = "manage.py", **settings: str) -> Iterator[Server]:
     """Run a server, listening but not waiting for its models, until the block ends."""
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.with_name(f"{home.name}.log")
     with log.open("wb") as output:
-        process = spawn(home, output, **settings)
+        process = spawn(home, output, program, **settings)
     try:
         url = wait_for(process, log, LISTENING)[1]
         yield Server(process, url, (home / "first_key").read_text().strip(), home, log)

@@ -46,6 +46,8 @@ from inference.usage import ledger
 
 log = logging.getLogger(__name__)
 
+FAREWELL_S = 5.0  # how long a client that does not read may keep its session after the end
+
 
 class SessionConsumer(AsyncConsumer):
     """A session of one task. A subclass says which events there are and what they do."""
@@ -239,6 +241,14 @@ class SessionConsumer(AsyncConsumer):
         self.close_code = error.row.close or 1011
         self.cancel_open()
         self.outbox.close(Error(id=None, request_id=None, error=error_body(error)))
+        asyncio.get_running_loop().call_later(FAREWELL_S, self.hang_up)
+
+    def hang_up(self) -> None:
+        """Close the socket without the rest, when the client does not take it."""
+        if self.writer is not None and not self.writer.done():
+            self.writer.cancel()
+            self.outbox.discard()
+            self.writer = asyncio.create_task(self.write())
 
     def cancel_open(self) -> None:
         """Cancel every open request."""

@@ -36,8 +36,8 @@ class Command(BaseCommand):
         self.key = startup.first_key(is_terminal=self.is_terminal)
         from aister_site.asgi import application
 
-        self.server = server.Server(
-            application, address, configuration.PORT, on_ready=self.listening, on_stop=self.stopping
+        self.server = server.Server.at(
+            address, configuration.PORT, application, on_ready=self.listening, on_stop=self.stopping
         )
         self.server.run()
 

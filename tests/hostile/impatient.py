@@ -1,0 +1,68 @@
+"""`manage.py serve` with little patience, so that tests need not wait long, and with a body that never ends, /endless.
+
+`STOCK=1` serves with Daphne's own protocols instead, to see what the tests are worth.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import daphne.server
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PIECE = b"x" * 65_536
+
+
+def endless(application: Any) -> Any:
+    """Return the application with one more address, whose response never ends."""
+
+    async def either(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/endless":
+            await application(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        gone = asyncio.ensure_future(disconnected(receive))
+        while not gone.done():
+            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+            await asyncio.sleep(0)
+
+    return either
+
+
+async def disconnected(receive: Any) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def make_stock(server: Any) -> None:
+    """Take what is ours out of the server."""
+    for name in ("listen_success", "create_application", "handle_reply"):
+        setattr(server.Server, name, getattr(daphne.server.Server, name))
+
+
+def main() -> None:
+    """Serve."""
+    sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aister_site.settings")
+    import django
+
+    django.setup()
+    from aister_site import asgi, http_protocol, server, socket_protocol
+    from inference.consumers import session
+
+    server.WHOLE_REQUEST_S = http_protocol.STALLED_S = http_protocol.LINGER_S = 2
+    server.CLOSE_HANDSHAKE_S = socket_protocol.CLOSE_HANDSHAKE_S = socket_protocol.WHOLE_MESSAGE_S = 2
+    session.FAREWELL_S = 2.0
+    asgi.application = endless(asgi.application)
+    if os.environ.get("STOCK"):
+        make_stock(server)
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(["manage.py", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

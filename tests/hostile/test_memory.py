@@ -1,0 +1,262 @@
+"""Clients that mean harm, or don't know better: the server's memory stays as it was, and others are served meanwhile.
+
+The server's patience is short here, see impatient.py. `SHOW_MEMORY=1 pytest -s` prints what was measured, and `STOCK=1`
+does the same to Daphne as it comes, to see what the tests are worth: then memory is shown, not held.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from tests import live
+from tests.hostile import wire
+from tests.hostile.wire import Memory
+from tests.live import Server
+from tests.server.admin import eventually, usage
+from tests.server.client import RAMBLE, RAMBLING, session
+
+MOST_MB = 20
+LARGE = [{"role": role, "text": "x" * 40_000} for _ in range(5) for role in ("user", "assistant")]
+ATTACK_S = 3
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An impatient server, its models loaded, and what it needs in memory to work there already."""
+    home = tmp_path_factory.mktemp("hostile") / "home"
+    program = str(Path(__file__).with_name("impatient.py"))
+    with live.start(home, program, STOCK=os.environ.get("STOCK", "")) as server:
+        server.wait_for(live.LOADED)
+        asyncio.run(warm(server))
+        yield server
+
+
+async def warm(server: Server) -> None:
+    """Do once what the tests do."""
+    async with session(server) as chat:
+        await chat.do("conversation.load", messages=LARGE)
+        await chat.do("conversation.get")
+        await chat.ask("message.create", text=RAMBLE)
+
+
+@asynccontextmanager
+async def others_are_served(server: Server) -> AsyncIterator[Memory]:
+    """Stream answers to somebody who behaves, from before the block to after it."""
+    async with session(server) as chat:
+        await chat.do("session.update", settings=RAMBLING)
+        news = asyncio.Event()
+        streaming = asyncio.ensure_future(stream(chat, news))
+        await news.wait()
+        memory = Memory(server)
+        yield memory
+        for _ in range(3):
+            news.clear()
+            await asyncio.wait({streaming, asyncio.ensure_future(news.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert not streaming.done(), streaming.result()
+        streaming.cancel()
+        with suppress(asyncio.CancelledError):
+            await streaming
+    grown_mb = memory.grown_mb
+    assert grown_mb < MOST_MB or os.environ.get("STOCK")
+
+
+async def stream(chat: session, news: asyncio.Event) -> None:
+    """Ask again and again, and say that there was news at each piece of an answer."""
+    while True:
+        await chat.send("message.create", text=RAMBLE)
+        while (told := await chat.receive())["type"] != "response.done":
+            assert told["type"] != "error", told
+            if told["type"] == "response.delta":
+                news.set()
+
+
+def never_read(server: Server) -> None:
+    """Ask for what would take 200 MB, of two sessions: one reads once it is too late, the other never."""
+    late, never = (wire.open_session(server, server.key, buffer_bytes=4_096) for _ in range(2))
+    with closing(late), closing(never):
+        for opened in (late, never):
+            opened.sendall(wire.event("conversation.load", "load", messages=LARGE))
+            wire.read_until(opened, "conversation")
+            opened.sendall(wire.event("message.create", "open", text=RAMBLE))
+            wire.read_until(opened, "response.delta")
+        cancelled = len(usage(server, status="cancelled"))
+        for opened in (late, never):
+            opened.sendall(wire.event("conversation.get", "get") * 250)
+        if os.environ.get("STOCK"):
+            time.sleep(ATTACK_S)
+            return
+        eventually(lambda: len(usage(server, status="cancelled")) >= cancelled + 2)
+        told, code = wire.read_to_the_close(late)
+        assert told is not None
+        assert (told["type"], told["error"]["code"], code) == ("error", "client_too_slow", 4408)
+        assert wire.is_cut_off(never)
+
+
+async def test_who_never_reads_is_told_and_cut_off(server: Server) -> None:
+    async with others_are_served(server):
+        await asyncio.to_thread(never_read, server)
+
+
+def send_without_end(opened: wire.socket.socket, frames: bytes) -> int:
+    """Send for a while, as much as is taken; return how much that was."""
+    opened.settimeout(0.5)
+    sent_bytes, end_s = 0, time.monotonic() + ATTACK_S
+    while time.monotonic() < end_s:
+        with suppress(TimeoutError):
+            sent_bytes += opened.send(frames[sent_bytes % len(frames) :])
+    return sent_bytes
+
+
+async def test_who_floods_waits(server: Server) -> None:
+    async with others_are_served(server):
+        with closing(wire.open_session(server, server.key)) as opened:
+            update = json.dumps({"type": "session.update", "id": "flood", "settings": {}}).ljust(1_000)
+            reading = asyncio.create_task(asyncio.to_thread(read_all, opened))
+            await asyncio.to_thread(send_without_end, opened, wire.frame(update.encode()) * 500)
+            opened.shutdown(wire.socket.SHUT_RDWR)
+            await reading
+
+
+def read_all(opened: wire.socket.socket) -> None:
+    """Read until nothing comes any more."""
+    with suppress(OSError):
+        while opened.recv(1 << 20):
+            pass
+
+
+async def test_who_floods_with_large_frames_waits(server: Server) -> None:
+    async with others_are_served(server):
+        with closing(wire.open_session(server, server.key)) as opened:
+            update = json.dumps({"type": "session.update", "id": "flood", "settings": {}}).ljust(500_000)
+            await asyncio.to_thread(send_without_end, opened, wire.frame(update.encode()) * 4)
+
+
+async def test_who_pings_and_never_reads_is_heard_no_more(server: Server) -> None:
+    async with others_are_served(server):
+        with closing(wire.open_session(server, server.key, buffer_bytes=4_096)) as opened:
+            pings = wire.frame(b"x" * 125, wire.PING) * 1_000
+            await asyncio.to_thread(send_without_end, opened, pings)
+
+
+async def test_half_frames_end_in_time(server: Server) -> None:
+    async with others_are_served(server):
+        opened = [wire.open_session(server, server.key) for _ in range(8)]
+        for number, halved in enumerate(opened):
+            halved.sendall(wire.frame(b"x" * 100_000 * number, announced=1_000_000))
+        for halved in opened:
+            with closing(halved):
+                assert (await asyncio.to_thread(wire.read_to_the_close, halved))[1] == 1002
+
+
+async def test_half_requests_end_in_time(server: Server) -> None:
+    async with others_are_served(server):
+        begun = [
+            b"",
+            b"GET / HT",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+            wire.request("POST", "/v1/chat", "Content-Length: 1000000") + b"x" * 900_000,
+            wire.request("POST", "/v1/chat", "Transfer-Encoding: chunked") + b"100000\r\n" + b"x" * 900_000,
+        ]
+        opened = [wire.connect(server) for _ in begun]
+        for half, data in zip(opened, begun, strict=True):
+            half.sendall(data)
+        for half in opened:
+            with closing(half):
+                assert await asyncio.to_thread(half.recv, 1) == b""
+
+
+def drip(server: Server) -> None:
+    """Send a request byte by byte, until the server has had enough of it."""
+    with closing(wire.connect(server)) as opened, suppress(OSError):
+        for byte in wire.request("GET", "/healthz", "Padding: " + "x" * 10_000):
+            opened.sendall(bytes([byte]))
+            if wire.select.select([opened], [], [], 0.02)[0]:
+                assert opened.recv(1) == b""
+                return
+        pytest.fail("a request may drip in for ever")
+
+
+async def test_a_request_in_drips_ends_in_time(server: Server) -> None:
+    async with others_are_served(server):
+        await asyncio.to_thread(drip, server)
+
+
+def post(server: Server, path: str, framing: str, piece: bytes, count: int) -> tuple[bytes, bytes]:
+    """Post a piece again and again, without a key; return the head and body of what comes back."""
+    with closing(wire.connect(server)) as opened:
+        opened.sendall(wire.request("POST", path, framing))
+        for _ in range(count):
+            if wire.select.select([opened], [], [], 0)[0]:
+                break
+            opened.sendall(piece)
+        answer = b""
+        while data := opened.recv(65_536):
+            answer += data
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_large_body_without_a_key_is_refused_as_it_arrives(server: Server, *, is_chunked: bool) -> None:
+    framing = "Transfer-Encoding: chunked" if is_chunked else "Content-Length: 300000000"
+    piece = b"x" * 1_000_000
+    piece = b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece
+    async with others_are_served(server):
+        head, body = await asyncio.to_thread(post, server, "/v1/translate", framing, piece, 300)
+    if os.environ.get("STOCK"):
+        return
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 413 Content Too Large"
+    assert {"Access-Control-Allow-Origin: *", "Connection: close", f"Content-Length: {len(body)}"} <= set(lines)
+    told = json.loads(body)
+    assert told == {
+        "type": "error",
+        "id": None,
+        "request_id": told["request_id"],
+        "error": {
+            "code": "frame_too_large",
+            "message": "At most 524,288 bytes in one go. Split the text.",
+            "param": None,
+            "retry_after": None,
+        },
+    }
+
+
+def test_a_body_that_waits_to_be_asked_for_is_refused_at_once(server: Server) -> None:
+    with closing(wire.connect(server)) as opened:
+        opened.sendall(wire.request("POST", "/admin/login/", "Content-Length: 300000000", "Expect: 100-continue"))
+        answer = b""
+        while data := opened.recv(65_536):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
+    assert answer.endswith(b"\r\n\r\nThe body is too large.\n")
+
+
+async def test_a_response_that_nobody_reads_is_cut_off(server: Server) -> None:
+    async with others_are_served(server):
+        with closing(wire.connect(server, buffer_bytes=4_096)) as opened:
+            opened.sendall(wire.request("GET", "/endless"))
+            if os.environ.get("STOCK"):
+                await asyncio.sleep(ATTACK_S)
+            else:
+                assert await asyncio.to_thread(wire.is_cut_off, opened)
+
+
+def test_a_response_that_is_read_has_no_end(server: Server) -> None:
+    with closing(wire.connect(server)) as opened:
+        opened.sendall(wire.request("GET", "/endless"))
+        assert len(wire.read_exactly(opened, 30_000_000)) == 30_000_000
+
+
+def test_a_message_of_countless_fragments_is_too_large(server: Server) -> None:
+    with closing(wire.open_session(server, server.key)) as opened:
+        wire.read_until(opened, "session.created")
+        fragments = wire.frame(b"", wire.CONTINUATION, is_last=False) * 2_000
+        opened.sendall(wire.frame(b"", is_last=False) + fragments)
+        assert wire.read_to_the_close(opened) == (None, 1009)
