@@ -82,7 +82,7 @@ def sampling_defaults(model: PreTrainedModel) -> Sampling:
     temperature = UNSTATED_TEMPERATURE if stated.temperature is None else float(stated.temperature)
     return Sampling(
         temperature=0.0 if stated.do_sample is False else temperature,
-        top_p=1.0 if stated.top_p is None else float(stated.top_p),
-        top_k=int(stated.top_k or 0),
+        top_p=float(stated.top_p or 1.0),
+        top_k=max(0, int(stated.top_k or 0)),  # -1 elsewhere means what 0 does here
         repetition_penalty=float(stated.repetition_penalty or 1.0),
     )

@@ -36,13 +36,17 @@ class LoadedModel:
 
 
 def load_model(source: str | Path, *, threads: int) -> LoadedModel:
-    """Load the model in the directory `source`, or that of the hub id. Raises LoadingError."""
+    """Load the model in the directory `source`, or that of the hub id, its weights as safetensors only.
+
+    Raises LoadingError.
+    """
     warnings.filterwarnings("ignore", message=SACREMOSES_ADVICE)
     torch.set_num_threads(threads)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source))
         device = default_device()
-        model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=default_dtype(device)).to(device).eval()
+        model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=default_dtype(device), use_safetensors=True)
+        model.to(device).eval()
         codec = make_codec(tokenizer)
         text = _translation_text(codec, source, tokenizer.eos_token)
     except Exception as error:  # there is no end to what broken files raise
@@ -60,9 +64,12 @@ def load_model(source: str | Path, *, threads: int) -> LoadedModel:
 
 
 def settle_generation(config: Any) -> Any:
-    """Return the model's generation config without what each request decides: sampling, beams and length."""
+    """Return the model's generation config without what each request decides, sampling, beams and length, and without
+    what its training has left there.
+    """
     config = copy.deepcopy(config)
     config.do_sample, config.num_beams, config.max_length = False, 1, None
+    config.use_cache, config.return_dict_in_generate = True, False
     return config
 
 

@@ -80,3 +80,9 @@ def test_a_model_says_how_its_tokens_are_to_be_chosen() -> None:
     assert sampling_defaults(model) == Sampling(temperature=0.6, top_p=0.95, top_k=20)
     model.generation_config.do_sample = False
     assert sampling_defaults(model).temperature == 0
+
+
+def test_numbers_that_mean_no_limit_are_none() -> None:
+    model = AutoModelForCausalLM.from_config(CONFIGS["gpt2"])
+    model.generation_config.top_p, model.generation_config.top_k = 0.0, -1
+    assert (sampling_defaults(model).top_p, sampling_defaults(model).top_k) == (1.0, 0)

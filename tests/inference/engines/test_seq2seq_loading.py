@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import BartConfig, BartForConditionalGeneration
 
+from inference.engines.base import Finished
 from inference.engines.loading import LoadingError
-from inference.engines.seq2seq import Seq2SeqEngine
+from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
 from inference.engines.seq2seq_loading import UNBOUNDED_TABLE_TOKENS, load_model
 from inference.errors import AisterError
 from tests.inference.engines.small_translators import SHAPE, save_marian, save_mbart50, save_t5
@@ -56,3 +58,23 @@ def test_sampling_and_length_of_the_models_own_settings_are_put_aside(tmp_path: 
     config = load_model(directory, threads=1).model.generation_config
     assert (config.num_beams, config.do_sample, config.max_length) == (1, False, None)
     assert config.length_penalty == 0.5
+
+
+@pytest.mark.parametrize("setting", [{"use_cache": False}, {"return_dict_in_generate": True}])
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_settings_that_only_training_needed_stop_nothing(
+    tmp_path: Path, setting: dict[str, bool], num_beams: int
+) -> None:
+    directory = save_marian(tmp_path / "m", targets=("fr",), tokenizer={"source_lang": "en"}, generation=setting)
+    engine = Seq2SeqEngine.load(directory, threads=1)
+    sequence = engine.text.encode("Good morning", "en", "fr")
+    engine.admit(SequenceRequest(key="k", sequences=(sequence,), num_beams=num_beams, max_new_tokens=3))
+    said = [progress for _ in range(3) for _, progress in engine.step()]
+    assert isinstance(said[-1], Finished)
+
+
+def test_weights_that_may_carry_code_are_refused(marian: Path) -> None:
+    torch.save({}, marian / "pytorch_model.bin")
+    (marian / "model.safetensors").unlink()
+    with pytest.raises(LoadingError, match="safetensors"):
+        load_model(marian, threads=1)
