@@ -71,6 +71,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
         eos_token_id=[tokenizer.eos_token_id],
         pad_token_id=tokenizer.pad_token_id,
         max_new_tokens=256,
+        do_sample=False,  # so small a model says its best answer only when it takes the likeliest token each time
     )
     return model
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from inference.engines.loading import sampling_defaults
 from training.check_guide import Guide, read_checks
 from training.check_phrasebook import Translator
 
@@ -36,6 +37,10 @@ def test_a_bundled_model_says_what_it_is(name: str, task: str) -> None:
     assert len(description["examples"]) == 4
     assert description["description"]
     assert "en" in description["languages"]
+
+
+def test_the_guide_answers_greedily_where_nobody_says_otherwise(guide: Guide) -> None:
+    assert sampling_defaults(guide.model).temperature == 0
 
 
 @pytest.mark.parametrize("name", MODELS)
