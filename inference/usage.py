@@ -1,8 +1,8 @@
 """The usage ledger: a request whose `response.done` a client has seen has its row, exactly once, also after a kill -9.
 
 Threads: `reserve` and `post` are called on event loops; one writer thread, started at first use, commits what has
-come together within
-`WINDOW_S` in one transaction. Tokens never wait for the database; only a request's last event does.
+come together within `WINDOW_S` in one transaction. Tokens never wait for the database; only a request's last event
+does.
 
 Promises: the queue is bounded by the places given out. A row is written whatever becomes of the session that asked. A
 database that fails is tried again for `PATIENCE_S`, then the request is told `usage_unavailable`. A row that the
@@ -72,23 +72,41 @@ class Ledger:
             self.reserved -= 1
 
     def post(self, record: UsageRecord) -> "asyncio.Future[None]":
-        """Hand over the row of a reserved place. The future ends when it is committed, or with `usage_unavailable`."""
+        """Hand over the row of a reserved place. The future ends when it is committed, or with `usage_unavailable`.
+
+        Raises RuntimeError, and gives the place back, when the machine has no thread left for the ledger.
+        """
         loop = asyncio.get_running_loop()
         entry = Entry(record, loop, loop.create_future())
         with self.lock:
-            if self.thread is None:
-                self.thread = threading.Thread(target=self.run, name="aister-ledger", daemon=True)
-                self.thread.start()
-        self.entries.put(entry)
+            try:
+                self.ensure_thread()
+            except RuntimeError:
+                self.reserved -= 1
+                raise
+            self.entries.put(entry)
         return entry.committed
 
+    def ensure_thread(self) -> None:
+        """Start the writer thread, if there is none. Called with the lock held."""
+        if self.thread is None:
+            thread = threading.Thread(target=self.run, name="aister-ledger", daemon=True)
+            thread.start()
+            self.thread = thread
+
     def close(self) -> None:
-        """Write what is there and end the thread. Any thread but the ledger's."""
+        """Write what is there and end the thread. Any thread but the ledger's.
+
+        There is never a second thread, which could take the sign to end: a row that comes meanwhile waits for it.
+        """
+        if self.thread is None:
+            return
+        self.entries.put(None)
+        self.thread.join()
         with self.lock:
-            thread, self.thread = self.thread, None
-        if thread is not None:
-            self.entries.put(None)
-            thread.join()
+            self.thread = None
+            if not self.entries.empty():
+                self.ensure_thread()
 
     # -- the writer thread --------------------------------------------------------------------------------------------
 

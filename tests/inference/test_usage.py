@@ -1,6 +1,7 @@
 """The usage ledger: what was promised is there, once, and nothing waits for ever."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -152,6 +153,22 @@ def test_a_full_ledger_refuses_until_a_place_is_given_back() -> None:
     ledger.reserve()
 
 
+async def test_a_thread_that_can_not_start_is_started_for_the_next_row(
+    ledger: Ledger, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        ledger.reserve()
+        with pytest.raises(RuntimeError):
+            ledger.post(record(key, "req_1"))
+    assert ledger.reserved == 0
+    await post(ledger, record(key, "req_2"))
+    assert await rows() == ["req_2"]
+
+
 async def test_closing_writes_what_is_there_and_posting_later_works_too(ledger: Ledger, key: ApiKey) -> None:
     ledger.reserve()
     waiting = ledger.post(record(key, "req_1"))
@@ -159,6 +176,32 @@ async def test_closing_writes_what_is_there_and_posting_later_works_too(ledger: 
     await waiting
     await post(ledger, record(key, "req_2"))
     assert await rows() == ["req_1", "req_2"]
+
+
+async def test_a_row_that_comes_while_the_ledger_closes_is_written_and_closing_ends(key: ApiKey) -> None:
+    writing, gate = threading.Event(), threading.Event()
+
+    def write(records: list[UsageRecord]) -> None:
+        writing.set()
+        assert gate.wait(10)
+        insert(records)
+
+    ledger = Ledger(write)
+    first = asyncio.create_task(post(ledger, record(key, "req_1")))
+    assert await asyncio.to_thread(writing.wait, 10)
+    thread = ledger.thread
+    closing = asyncio.create_task(asyncio.to_thread(ledger.close))
+    while ledger.entries.empty():  # noqa: ASYNC110  # until it waits for the thread
+        await asyncio.sleep(0.001)
+    second = asyncio.create_task(post(ledger, record(key, "req_2")))
+    while ledger.reserved < 2:  # noqa: ASYNC110  # until it is posted
+        await asyncio.sleep(0)
+    assert ledger.thread is thread
+    gate.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(first, second, closing)
+    assert await rows() == ["req_1", "req_2"]
+    await asyncio.to_thread(ledger.close)
 
 
 async def test_a_client_that_has_gone_does_not_lose_its_row(ledger: Ledger, key: ApiKey) -> None:
