@@ -3,6 +3,7 @@
 Event loop.
 """
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, TypeVar
@@ -15,7 +16,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from inference.errors import CODES, AisterError, trace
 from inference.protocol import MAX_FRAME_BYTES, Error, ErrorBody, ResponseDone, decode, error_body, too_large
-from inference.response import log, new_request_id
+from inference.response import new_request_id
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
