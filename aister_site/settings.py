@@ -27,6 +27,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 INSTALLED_APPS = [
+    "aister_site",  # before daphne, for a runserver of our own
     "daphne",
     "django.contrib.admin",
     "django.contrib.auth",

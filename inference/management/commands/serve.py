@@ -1,21 +1,15 @@
 """`manage.py serve`: everything from an empty directory to a listening server, in one command."""
 
-import asyncio
-import os
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.management import BaseCommand
 
-from aister_site import startup, welcome
-from inference.apps import manager, sessions
-from inference.response import all_ended
-from inference.usage import ledger
-
-GRACE_S = 20.0
-CLOSE_S = 5.0
+from aister_site import shutdown, startup, welcome
+from inference.apps import manager
 
 
 class Command(BaseCommand):
@@ -37,7 +31,7 @@ class Command(BaseCommand):
         from aister_site.asgi import application
 
         self.server = server.Server.at(
-            address, configuration.PORT, application, on_ready=self.listening, on_stop=self.stopping
+            address, configuration.PORT, application, on_ready=self.listening, on_stop=partial(shutdown.drain, self.say)
         )
         self.server.run()
 
@@ -60,18 +54,6 @@ class Command(BaseCommand):
     def warmed(self, models: list[str]) -> None:
         """Say that every default model answers at once from now on."""
         self.say(f"Models loaded, {time.monotonic() - self.started_s:.1f} s after the start: {', '.join(models)}.")
-
-    async def stopping(self) -> None:
-        """Let open requests end, write their usage, let go of the models: in this order, for each needs the next."""
-        self.say("Stopping ...")
-        await sessions().close(GRACE_S)
-        await all_ended(CLOSE_S)
-        await asyncio.to_thread(ledger.close)
-        try:
-            await asyncio.wait_for(asyncio.to_thread(manager().close), CLOSE_S)
-        except TimeoutError:
-            self.say("A model is still being loaded: ending without it.")
-            os._exit(0)  # all that must be kept is written, and Python would wait for the loader's thread
 
     def say(self, text: str) -> None:
         """Print now, whatever stdout is."""
