@@ -20,6 +20,7 @@ def _words(listed: str) -> frozenset[str]:
 _BREAKS = re.compile("([\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]+)")
 _SPACES = re.compile(r"\s")
 _BULLET = re.compile(r"(?:[-*+•–—·‣▪#>]+|\(?\w{1,2}\))\s+(?=\S)")  # noqa: RUF001
+_ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]++|[\w.+-]++@[\w-]++(?:\.[\w-]++)++", re.ASCII)
 _CLAUSE_END = re.compile(r"[,;:—–)\]，；：、]\s*")  # noqa: RUF001
 # What sentencex is given at once. It holds the interpreter meanwhile, and takes the square of the length where `。`
 # ends sentences: 50,000 characters stopped all else for a second; so they take 25 times 2 ms.
@@ -119,7 +120,7 @@ def _is_break(before: str, after: str, language: str) -> bool:
 
 
 def _frame(sentence: str, fits: Callable[[str], bool]) -> Iterator[Part]:
-    """Keep white space and symbols at both ends, and all of what has no letters; split what is too long."""
+    """Keep white space and symbols at both ends, and all of what is no words; split what is too long."""
     start, end = 0, len(sentence)
     while start < end and _is_frame(sentence[start]):
         start += 1
@@ -127,7 +128,7 @@ def _frame(sentence: str, fits: Callable[[str], bool]) -> Iterator[Part]:
         end -= 1
     core = sentence[start:end]
     yield Part(sentence[:start], is_sentence=False)
-    if not any(character.isalpha() for character in core):
+    if _ADDRESS.fullmatch(core.strip("()[]<>,;.")) or not any(character.isalpha() for character in core):
         yield Part(core, is_sentence=False)
     elif len(core) == 1 or fits(core):
         yield Part(core, is_sentence=True)

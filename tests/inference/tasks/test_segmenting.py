@@ -13,6 +13,10 @@ AWKWARD = st.text(
 )
 
 
+NO_WORDS = ["12345", "😀 👍🏽", "  \n\t ", "...", "3,50 €", "- 12", "\u200b", "1) 2) 3"]
+ADDRESSES = ["https://example.com/a?b=c", "(www.example.com)", "me@example.com.", "- http://localhost:80\n\tme@b.co.uk"]
+
+
 def sentences(text: str, language: str = "en", *, longest: int = 10_000) -> list[str]:
     return [part.text for part in split_text(text, language, lambda piece: len(piece) <= longest) if part.is_sentence]
 
@@ -73,9 +77,14 @@ def test_all_others_have_spaces(language: str) -> None:
     assert not is_unspaced(language)
 
 
-@pytest.mark.parametrize("text", ["12345", "😀 👍🏽", "  \n\t ", "...", "3,50 €", "- 12", "\u200b", "1) 2) 3"])
-def test_what_has_no_letters_is_kept_as_it_stands(text: str) -> None:
+@pytest.mark.parametrize("text", [*NO_WORDS, *ADDRESSES])
+def test_what_needs_no_translating_is_kept_as_it_stands(text: str) -> None:
     assert sentences(text) == []
+
+
+@pytest.mark.parametrize("text", ["See https://example.com", "https://example.com是什么", "me@home", "Ann@b.com and I"])
+def test_words_beside_an_address_are_a_sentence(text: str) -> None:
+    assert sentences(text) == [text]
 
 
 def test_symbols_and_bullets_around_a_sentence_are_kept_as_they_stand() -> None:
