@@ -78,11 +78,16 @@ class GreedyBatch:
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
-        """Run the decoder once; take the rows that are done out of the batch and return them."""
+        """Run the decoder once; take the rows that are done out of the batch and return them.
+
+        Raises FloatingPointError when a row has no likeliest token.
+        """
         output = self._model(decoder_input_ids=self._ids[:, self._fed :], **self._state)
         self._state["past_key_values"] = output.past_key_values
         self._fed = self._ids.shape[1]
-        chosen = self._adjust(self._ids, output.logits[:, -1].float()).argmax(-1)
+        best, chosen = self._adjust(self._ids, output.logits[:, -1].float()).max(-1)
+        if not best.isfinite().all():  # NaN comes through max
+            raise FloatingPointError("The model gave scores that are not finite.")
         self._ids = torch.cat([self._ids, chosen[:, None]], dim=-1)
         done = [row for row, token in zip(self.rows, chosen.tolist(), strict=True) if self._ended(row, token)]
         if done:

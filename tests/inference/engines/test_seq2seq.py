@@ -260,6 +260,23 @@ def test_a_failure_in_the_middle_of_decoding_repeats_no_sentence(engine: Seq2Seq
         assert sorted(items) == [0, 1]
 
 
+def test_scores_that_are_not_finite_fail_their_request_alone(engine: Seq2SeqEngine) -> None:
+    good, bad = translate(engine, LINES[0], key="a"), translate(engine, LINES[1], key="b")
+    alone = texts(good, run(engine, good))
+    length = len(bad.sequences[0].tokens)
+
+    def spoil(_module: object, _arguments: object, named: dict[str, Any], output: Any) -> None:
+        ends = named["attention_mask"].sum(-1) == length
+        output.last_hidden_state[ends] = float("nan")
+
+    handle = engine._model.model.encoder.register_forward_hook(spoil, with_kwargs=True)
+    outputs = run(engine, good, bad)
+    handle.remove()
+    assert texts(good, outputs) == alone
+    assert isinstance(of(bad, outputs)[-1], Failed)
+    assert texts(bad, outputs) == []
+
+
 def test_after_abandoning_the_engine_goes_on(engine: Seq2SeqEngine) -> None:
     request = translate(engine, *LINES[:3])
     alone = texts(request, run(engine, request))
