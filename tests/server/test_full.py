@@ -29,7 +29,10 @@ async def first_requests(server: Server) -> list[Answer]:
 
     async def ask() -> Answer:
         async with session(server) as chat:
-            return await chat.ask("message.create", text="Hello!")
+            answer = await chat.ask("message.create", text="Hello!")
+            while answer.last["type"] == "error" and answer.code == "overloaded":  # both came for the one place at once
+                answer = await chat.ask("message.create", text="Hello!")
+            return answer
 
     return list(await asyncio.gather(ask(), ask()))
 
