@@ -7,6 +7,7 @@ does the same to Daphne as it comes, to see what the tests are worth: then memor
 import asyncio
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -21,6 +22,7 @@ from tests.live import Server
 from tests.server.admin import eventually, usage
 from tests.server.client import RAMBLE, RAMBLING, session
 
+PROGRAM = str(Path(__file__).with_name("impatient.py"))
 MOST_MB = 20
 LARGE = [{"role": role, "text": "x" * 40_000} for _ in range(5) for role in ("user", "assistant")]
 ATTACK_S = 3
@@ -30,8 +32,7 @@ ATTACK_S = 3
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An impatient server, its models loaded, and what it needs in memory to work there already."""
     home = tmp_path_factory.mktemp("hostile") / "home"
-    program = str(Path(__file__).with_name("impatient.py"))
-    with live.start(home, program, STOCK=os.environ.get("STOCK", "")) as server:
+    with live.start(home, PROGRAM, STOCK=os.environ.get("STOCK", "")) as server:
         server.wait_for(live.LOADED)
         asyncio.run(warm(server))
         yield server
@@ -103,14 +104,13 @@ async def test_who_never_reads_is_told_and_cut_off(server: Server) -> None:
         await asyncio.to_thread(never_read, server)
 
 
-def send_without_end(opened: wire.socket.socket, frames: bytes) -> int:
-    """Send for a while, as much as is taken; return how much that was."""
+def flood(opened: wire.socket.socket, frames: bytes) -> None:
+    """Send for a while, as much as is taken."""
     opened.settimeout(0.5)
     sent_bytes, end_s = 0, time.monotonic() + ATTACK_S
     while time.monotonic() < end_s:
         with suppress(TimeoutError):
             sent_bytes += opened.send(frames[sent_bytes % len(frames) :])
-    return sent_bytes
 
 
 async def test_who_floods_waits(server: Server) -> None:
@@ -118,7 +118,7 @@ async def test_who_floods_waits(server: Server) -> None:
         with closing(wire.open_session(server, server.key)) as opened:
             update = json.dumps({"type": "session.update", "id": "flood", "settings": {}}).ljust(1_000)
             reading = asyncio.create_task(asyncio.to_thread(read_all, opened))
-            await asyncio.to_thread(send_without_end, opened, wire.frame(update.encode()) * 500)
+            await asyncio.to_thread(flood, opened, wire.frame(update.encode()) * 500)
             opened.shutdown(wire.socket.SHUT_RDWR)
             await reading
 
@@ -130,18 +130,22 @@ def read_all(opened: wire.socket.socket) -> None:
             pass
 
 
-async def test_who_floods_with_large_frames_waits(server: Server) -> None:
-    async with others_are_served(server):
-        with closing(wire.open_session(server, server.key)) as opened:
-            update = json.dumps({"type": "session.update", "id": "flood", "settings": {}}).ljust(500_000)
-            await asyncio.to_thread(send_without_end, opened, wire.frame(update.encode()) * 4)
+def is_heard_no_more(opened: wire.socket.socket, frames: bytes) -> bool:
+    """Send until nothing more is taken."""
+    opened.settimeout(1)
+    sent_bytes, end_s = 0, time.monotonic() + wire.GIVE_UP_S
+    with suppress(TimeoutError):
+        while time.monotonic() < end_s:
+            sent_bytes += opened.send(frames[sent_bytes % len(frames) :])
+        return False
+    return True
 
 
 async def test_who_pings_and_never_reads_is_heard_no_more(server: Server) -> None:
     async with others_are_served(server):
         with closing(wire.open_session(server, server.key, buffer_bytes=4_096)) as opened:
             pings = wire.frame(b"x" * 125, wire.PING) * 1_000
-            await asyncio.to_thread(send_without_end, opened, pings)
+            assert await asyncio.to_thread(is_heard_no_more, opened, pings)
 
 
 async def test_half_frames_end_in_time(server: Server) -> None:
@@ -252,6 +256,21 @@ def test_a_response_that_is_read_has_no_end(server: Server) -> None:
     with closing(wire.connect(server)) as opened:
         opened.sendall(wire.request("GET", "/endless"))
         assert len(wire.read_exactly(opened, 30_000_000)) == 30_000_000
+
+
+async def test_a_stop_waits_for_nobody_who_is_stuck(tmp_path: Path) -> None:
+    with live.start(tmp_path / "home", PROGRAM) as server:
+        server.wait_for(live.LOADED)
+        half, silent, asking = wire.connect(server), *(wire.open_session(server, server.key, 4_096) for _ in range(2))
+        with closing(half), closing(silent), closing(asking):
+            half.sendall(wire.request("POST", "/v1/chat", "Content-Length: 1000") + b"x")
+            silent.sendall(wire.frame(b"x", announced=1_000))
+            asking.sendall(wire.event("conversation.load", "load", messages=LARGE))
+            asking.sendall(wire.event("message.create", "open", text=RAMBLE))
+            asking.sendall(wire.event("conversation.get", "get") * 250)
+            eventually(lambda: usage(server, status="cancelled"))
+            server.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(server.process.wait, live.STOP_S) == 0
 
 
 def test_a_message_of_countless_fragments_is_too_large(server: Server) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from tests.live import Server
 
 WAIT_S = 60
+GIVE_UP_S = 30  # less than the 50 s after which a ping that nobody answers ends a session
 TEXT, PING, CONTINUATION, CLOSE = 1, 9, 0, 8
 
 
@@ -108,7 +109,7 @@ def is_cut_off(opened: socket.socket) -> bool:
     """Wait until the server has dropped a connection of which nothing is read."""
     poll = select.poll()
     poll.register(opened, 0)  # errors and hang-ups only
-    return bool(poll.poll(WAIT_S * 1_000))
+    return bool(poll.poll(GIVE_UP_S * 1_000))
 
 
 class Memory:
