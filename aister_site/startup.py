@@ -96,11 +96,10 @@ def load(manager: ModelManager, on_done: Callable[[list[str]], None], on_fault: 
     try:
         for model_id, future in zip(models, manager.preload(models), strict=True):
             try:
-                model = future.result()
+                prepare_detection(future.result())
             except AisterError as error:
                 on_fault(f"Model {model_id} can't be used. {error.message}")
                 return
-            prepare_detection(model)
         on_done(models)
     finally:
         gc.freeze()
@@ -108,7 +107,10 @@ def load(manager: ModelManager, on_done: Callable[[list[str]], None], on_fault: 
 
 
 def prepare_detection(model: Model) -> None:
-    """Load what tells a translation model's languages apart: 2 s that the first request without a source would wait."""
+    """Load what tells a translation model's languages apart: 2 s that the first request without a source would wait.
+
+    Raises AisterError (wrong_task) for a model that names no languages.
+    """
     if model.entry.task == "translation":
         languages = model.engine.text.languages  # type: ignore[attr-defined]  # a translation model's engine has it
         translation.detect(languages, [], next(iter(languages.targets)))

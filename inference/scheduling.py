@@ -16,9 +16,9 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic
+from typing import Generic, TypeVar
 
-from inference.engines.base import Engine, EngineRequest, Failed, Finished, FinishReason, Output, Progress, R, Usage
+from inference.engines.base import Engine, EngineRequest, Failed, Finished, FinishReason, Output, Progress, Usage
 from inference.errors import AisterError, trace
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Queued:
     position: int
 
 
+R = TypeVar("R", bound=EngineRequest)
 News = Progress | Queued
 Listener = Callable[[News], None]
 

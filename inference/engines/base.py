@@ -66,21 +66,21 @@ class Failed:
     usage: Usage = Usage()
 
 
-R = TypeVar("R", bound=EngineRequest)
+R_contra = TypeVar("R_contra", bound=EngineRequest, contravariant=True)
 Progress = Started | Delta | Finished | Failed
 Output = tuple[EngineRequest, Progress]
 
 
-class Engine(Protocol[R]):
+class Engine(Protocol[R_contra]):
     """A loaded model that answers requests in batches."""
 
-    def check(self, request: R) -> None:
+    def check(self, request: R_contra) -> None:
         """Raise AisterError when the request could never be answered, whatever else is running."""
 
-    def has_room_for(self, request: R) -> bool:
+    def has_room_for(self, request: R_contra) -> bool:
         """Say whether the request could join now, beside what is running."""
 
-    def admit(self, request: R) -> None:
+    def admit(self, request: R_contra) -> None:
         """Let the request join. Its outputs, `Started` first, come from the next steps."""
 
     def step(self) -> list[Output]:
@@ -90,8 +90,8 @@ class Engine(Protocol[R]):
         `abandon`.
         """
 
-    def abandon(self) -> list[R]:
-        """Drop everything that has joined, and whatever caches it may have spoilt; return the requests dropped."""
+    def abandon(self) -> None:
+        """Drop everything that has joined, and whatever caches it may have spoilt."""
 
     @property
     def is_idle(self) -> bool:

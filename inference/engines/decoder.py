@@ -66,7 +66,6 @@ class DecoderEngine:
         self._joining: list[Row] = []
         self._prefilling: deque[Row] = deque()
         self._answering: list[Row] = []
-        self._ended: list[GenerationRequest] = []
 
     @classmethod
     def load(cls, source: str | Path, *, threads: int, max_rows: int, cache_bytes: int) -> "DecoderEngine":
@@ -117,7 +116,6 @@ class DecoderEngine:
         if not self._thread_is_set:
             torch.set_num_threads(self._threads)  # it acts on the calling thread, so it can't be done at load
             self._thread_is_set = True
-        self._ended.clear()
         outputs = self._welcome() + self._part_with_cancelled()
         with torch.inference_mode():
             outputs += self._decode() + self._prefill()
@@ -131,17 +129,11 @@ class DecoderEngine:
         """
         self._store.forget(conversation)
 
-    def abandon(self) -> list[GenerationRequest]:
-        """Drop all rows with their caches.
-
-        Requests that ended in the step that failed count too: nobody was told that they had.
-        """
-        rows = [*self._joining, *self._prefilling, *self._answering]
-        for row in rows:
+    def abandon(self) -> None:
+        """Drop all rows with their caches."""
+        for row in [*self._joining, *self._prefilling, *self._answering]:
             self._store.drop(row.kept)
-        dropped = [*self._ended, *(row.request for row in rows)]
-        self._joining, self._prefilling, self._answering, self._ended = [], deque(), [], []
-        return dropped
+        self._joining, self._prefilling, self._answering = [], deque(), []
 
     @property
     def is_idle(self) -> bool:
@@ -236,7 +228,6 @@ class DecoderEngine:
                 self._store.drop(row.kept)
             else:
                 self._store.keep(row.kept)
-            self._ended.append(row.request)
         return [(row.request, p) for p in progress]
 
 

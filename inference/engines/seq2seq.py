@@ -53,7 +53,6 @@ class Seq2SeqEngine:
         self._batch: Batch | None = None
         self._tickets: dict[Row, Ticket] = {}  # of the batch's rows
         self._cache_bytes = 0
-        self._ended: list[SequenceRequest] = []  # in this step
 
     @classmethod
     def load(
@@ -110,7 +109,6 @@ class Seq2SeqEngine:
     def step(self) -> list[Output]:
         """Write one token for each sequence of the batch, having formed a batch if there was none."""
         self._set_threads()
-        self._ended.clear()
         outputs: list[Output] = [
             (joined.request, progress)
             for joined in list(self._pool.joined.values())
@@ -147,18 +145,13 @@ class Seq2SeqEngine:
 
     def _drop(self, joined: Joined) -> None:
         """Let go of the request and of its rows in the batch."""
-        self._leave(joined)
+        self._pool.drop(joined)
         dropped = {row for row, ticket in self._tickets.items() if ticket.joined is joined}
         if self._batch and dropped:
             joined.output_tokens += sum(len(row.written) for row in dropped)
             self._tickets = {row: ticket for row, ticket in self._tickets.items() if row not in dropped}
             self._batch.keep([row for row in self._batch.rows if row not in dropped])
             self._close_empty_batch()
-
-    def _leave(self, joined: Joined) -> None:
-        """Take a request that ends with this step out of the pool."""
-        self._pool.drop(joined)
-        self._ended.append(joined.request)
 
     def _close_empty_batch(self) -> None:
         if self._batch and not self._batch.rows:
@@ -197,7 +190,7 @@ class Seq2SeqEngine:
         joined.open_sequences -= 1
         outputs: list[Output] = [(joined.request, Delta(self._codec.decode(row.written), ticket.item))]
         if not joined.open_sequences:
-            self._leave(joined)
+            self._pool.drop(joined)
             reason = FinishReason.LENGTH if joined.hit_limit else FinishReason.STOP
             outputs.append((joined.request, Finished(reason, joined.usage)))
         return outputs
@@ -210,18 +203,12 @@ class Seq2SeqEngine:
         if others:
             self._pool.put_back(tickets)
             return []
-        self._leave(at_fault)
+        self._pool.drop(at_fault)
         return [(at_fault.request, Failed(AisterError("internal_error"), at_fault.usage))]
 
-    def abandon(self) -> list[SequenceRequest]:
-        """Drop every request and the batch; return the requests.
-
-        Those that ended in the step that failed count too: nobody was told that they had.
-        """
-        requests = [*self._ended, *self._pool.joined]
+    def abandon(self) -> None:
+        """Drop every request and the batch."""
         self._pool, self._batch, self._tickets, self._cache_bytes = SequencePool(), None, {}, 0
-        self._ended = []
-        return requests
 
     @property
     def is_idle(self) -> bool:

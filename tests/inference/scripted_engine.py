@@ -67,9 +67,8 @@ class ScriptedEngine:
             return [(request, Finished(reason, Usage(output_tokens=1)))]
         return [(request, Delta(request.words.pop(0)))]
 
-    def abandon(self) -> list[ScriptedRequest]:
-        dropped, self.running, self.new = self.running, [], []
-        return dropped
+    def abandon(self) -> None:
+        self.running, self.new = [], []
 
     @property
     def is_idle(self) -> bool:
