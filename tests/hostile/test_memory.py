@@ -84,6 +84,7 @@ def never_read(server: Server) -> None:
         for opened in (late, never):
             opened.sendall(wire.event("conversation.load", "load", messages=LARGE))
             wire.read_until(opened, "conversation")
+            opened.sendall(wire.event("session.update", "ramble", settings=RAMBLING))
             opened.sendall(wire.event("message.create", "open", text=RAMBLE))
             wire.read_until(opened, "response.delta")
         cancelled = len(usage(server, status="cancelled"))
@@ -266,6 +267,7 @@ async def test_a_stop_waits_for_nobody_who_is_stuck(tmp_path: Path) -> None:
             half.sendall(wire.request("POST", "/v1/chat", "Content-Length: 1000") + b"x")
             silent.sendall(wire.frame(b"x", announced=1_000))
             asking.sendall(wire.event("conversation.load", "load", messages=LARGE))
+            asking.sendall(wire.event("session.update", "ramble", settings=RAMBLING))
             asking.sendall(wire.event("message.create", "open", text=RAMBLE))
             asking.sendall(wire.event("conversation.get", "get") * 250)
             eventually(lambda: usage(server, status="cancelled"))
