@@ -12,6 +12,7 @@ from aister_site.configuration import ROOT, from_environment
 
 CONFIGURATION = from_environment()
 HOME = home.prepare(CONFIGURATION.home)
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # a hub is asked for models and told nothing more
 os.environ.setdefault("HF_HUB_CACHE", str(HOME / "models"))  # read when huggingface_hub is imported, by an engine
 
 SECRET_KEY = home.secret(HOME, "secret_key")

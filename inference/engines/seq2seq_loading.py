@@ -2,12 +2,14 @@
 
 import copy
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from inference.engines.languages import UnnamedLanguagesError, read_languages
@@ -82,5 +84,9 @@ def _translation_text(codec: Codec, source: str | Path, end: str) -> Translation
 
 
 def _directory(source: str | Path) -> Path:
-    """Return the directory of the model's small files, which the tokenizer has just fetched if they were not here."""
-    return Path(source) if Path(source).is_dir() else Path(hf_hub_download(str(source), "config.json")).parent
+    """Return the directory of the model's small files; from a hub, `aister.json` is fetched too, where there is one."""
+    if Path(source).is_dir():
+        return Path(source)
+    with suppress(EntryNotFoundError):
+        hf_hub_download(str(source), "aister.json")
+    return Path(hf_hub_download(str(source), "config.json")).parent
