@@ -5,8 +5,8 @@ come together within `WINDOW_S` in one transaction. Tokens never wait for the da
 does.
 
 Promises: the queue is bounded by the places given out. A row is written whatever becomes of the session that asked. A
-database that fails is tried again for `PATIENCE_S`, then the request is told `usage_unavailable`. A row that the
-database refuses fails alone.
+database that fails is tried again until a row has waited for `PATIENCE_S`, then its request is told
+`usage_unavailable`. A row that the database refuses fails alone.
 """
 
 import asyncio
@@ -40,6 +40,7 @@ class Entry:
     record: UsageRecord
     loop: asyncio.AbstractEventLoop
     committed: "asyncio.Future[None]"
+    posted_s: float  # on the monotonic clock
 
 
 class Ledger:
@@ -77,7 +78,7 @@ class Ledger:
         Raises RuntimeError, and gives the place back, when the machine has no thread left for the ledger.
         """
         loop = asyncio.get_running_loop()
-        entry = Entry(record, loop, loop.create_future())
+        entry = Entry(record, loop, loop.create_future(), time.monotonic())
         with self.lock:
             try:
                 self.ensure_thread()
@@ -137,34 +138,46 @@ class Ledger:
         return batch
 
     def settle(self, batch: list[Entry]) -> None:
-        """Write a batch and tell who waits. Every entry is told one outcome."""
-        try:
-            self.write_patiently([entry.record for entry in batch])
-        except Exception as fault:
-            self.settle_failed(batch, fault)
-        else:
-            self.tell(batch, None)
-
-    def settle_failed(self, batch: list[Entry], fault: Exception) -> None:
-        """A batch failed: alone, a row is at fault or the database is gone; of many, each gets a try of its own."""
-        if len(batch) > 1 and not is_outage(fault):
-            for entry in batch:
-                self.settle([entry])
-            return
-        log.error("%d usage rows could not be written.\n%s", len(batch), trace(fault))
-        self.tell(batch, AisterError("usage_unavailable", retry_after_s=5.0))
-
-    def write_patiently(self, records: list[UsageRecord]) -> None:
-        """Write, and go on trying while the database is away, for `patience_s`."""
-        deadline_s = time.monotonic() + self.patience_s
-        while True:
+        """Write a batch, again and again while the database is away, and tell who waits: every entry one outcome."""
+        while batch:
             try:
-                return self.write(records)
+                self.write([entry.record for entry in batch])
             except Exception as fault:
                 connection.close()  # the next try opens a new one
-                if not is_outage(fault) or time.monotonic() > deadline_s:
-                    raise
-                time.sleep(RETRY_S)
+                batch = self.settle_failed(batch, fault)
+            else:
+                self.tell(batch, None)
+                return
+
+    def settle_failed(self, batch: list[Entry], fault: Exception) -> list[Entry]:
+        """A batch failed: return the entries to try again together, none when all are settled.
+
+        While the database is away, each waits for `patience_s` of its own, whatever it has waited behind. A batch that
+        was refused has a row at fault: each gets a try of its own.
+        """
+        if is_outage(fault):
+            return self.still_patient(batch, fault)
+        if len(batch) > 1:
+            for entry in batch:
+                self.settle([entry])
+        else:
+            self.give_up(batch, fault)
+        return []
+
+    def still_patient(self, batch: list[Entry], fault: Exception) -> list[Entry]:
+        """Give up the entries that have waited long enough; return the others, after a pause."""
+        late_s = time.monotonic() - self.patience_s
+        self.give_up([entry for entry in batch if entry.posted_s < late_s], fault)
+        patient = [entry for entry in batch if entry.posted_s >= late_s]
+        if patient:
+            time.sleep(RETRY_S)
+        return patient
+
+    def give_up(self, batch: list[Entry], fault: Exception) -> None:
+        """Tell entries that they have no row."""
+        if batch:
+            log.error("%d usage rows could not be written.\n%s", len(batch), trace(fault))
+            self.tell(batch, AisterError("usage_unavailable", retry_after_s=5.0))
 
     def tell(self, batch: list[Entry], error: AisterError | None) -> None:
         """Give the places back and resolve the futures on their loops.

@@ -129,6 +129,28 @@ async def test_a_database_that_stays_away_is_told_and_the_ledger_goes_on(key: Ap
     assert await rows() == ["req_2"]
 
 
+async def test_what_a_row_waits_behind_another_counts_as_its_patience(key: ApiKey) -> None:
+    tries: list[list[str]] = []
+    writing, gate = threading.Event(), threading.Event()
+
+    def write(records: list[UsageRecord]) -> None:
+        tries.append([record.request_id for record in records])
+        writing.set()
+        assert gate.wait(10)
+        raise OperationalError("gone")
+
+    ledger = Ledger(write, patience_s=0.05)
+    first = asyncio.create_task(post(ledger, record(key, "req_1")))
+    assert await asyncio.to_thread(writing.wait, 10)
+    second = asyncio.create_task(post(ledger, record(key, "req_2")))
+    await asyncio.sleep(0.1)  # longer than its patience
+    gate.set()
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    await asyncio.to_thread(ledger.close)
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == ["usage_unavailable"] * 2
+    assert tries == [["req_1"], ["req_2"]]
+
+
 async def test_a_fault_that_is_no_outage_is_not_tried_again(key: ApiKey) -> None:
     tries: list[int] = []
 
