@@ -1,4 +1,5 @@
 # make serve: run Aister on this machine. make test: every check and test. make check: linters and types only.
+# make torture: what makes sure of the ledger, in full: ROUNDS times kill -9, on SQLite and on PostgreSQL.
 # Needs Python 3.11 or newer and a package registry; everything else goes into .venv.
 
 VENV := .venv
@@ -7,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # PYTHON names the Python that makes .venv; without it, the first of these that is new enough.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 
-.PHONY: serve test check
+.PHONY: serve test check torture
 .SILENT:
 
 serve: $(VENV)/.serve
@@ -16,6 +17,10 @@ serve: $(VENV)/.serve
 test: $(VENV)/.test
 	scripts/system_packages; status=0; $(MAKE) --no-print-directory check || status=$$?; \
 	$(BIN)/python -m pytest -rs || status=$$?; exit $$status
+
+torture: ROUNDS ?= 100
+torture: $(VENV)/.test
+	scripts/system_packages; ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -rs -o log_cli=true tests/torture
 
 check: $(VENV)/.test
 	$(BIN)/ruff check
