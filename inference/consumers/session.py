@@ -112,7 +112,8 @@ class SessionConsumer(AsyncConsumer):
             self.check_id(event)
             self.handle(event)
         except EventError as error:
-            self.report(error, error.event_id, request_id)
+            is_of_another = error.event_id in self.open  # whose request it must not seem to end
+            self.report(error, None if is_of_another else error.event_id, request_id)
         except AisterError as error:
             self.report(error, event_id, request_id)
         except Exception as fault:
