@@ -48,17 +48,14 @@ class Postgres:
         if os.geteuid() == 0:
             self.who = {"user": OWNER, "group": OWNER, "extra_groups": []}
             shutil.chown(directory, OWNER, OWNER)
-        initdb = [
-            programs / "initdb",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--no-locale",
-            "--no-sync",
-            "--username=aister",
-        ]
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Make the cluster's files."""
+        options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--username=aister"]
         subprocess.run(
-            [*initdb, directory / "data"],
-            cwd=directory,
+            [str(self.programs / "initdb"), *options, str(self.directory / "data")],
+            cwd=self.directory,
             stdout=subprocess.DEVNULL,
             env=self.bare,
             check=True,
@@ -76,10 +73,10 @@ class Postgres:
 
     def start(self) -> None:
         """Start the cluster and wait until it answers."""
-        listen = ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-k", self.directory]
+        listen = ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-k", str(self.directory)]
         with (self.directory.parent / f"{self.directory.name}.log").open("ab") as output:
             self.process = subprocess.Popen(
-                [self.programs / "postgres", "-D", self.directory / "data", *listen],
+                [str(self.programs / "postgres"), "-D", str(self.directory / "data"), *listen],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -111,7 +108,7 @@ class Postgres:
     def create(self, database: str) -> str:
         """Make an empty database and return its address."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{database}"')  # type: ignore[call-overload]  # a name of ours
+            connection.execute(f'CREATE DATABASE "{database}"')
         return self.url(database)
 
 
