@@ -113,8 +113,18 @@ def test_a_port_that_another_program_has_is_a_fault(home: Path) -> None:
 
 def test_a_port_where_aister_itself_answers_is_none(live: live.Server, home: Path) -> None:
     port = urlsplit(live.url).port
-    found = examine(live.home, PORT=str(port), AISTER_URL="http://models.example.com")[1]
+    found = examine(live.home, PORT=str(port))[1]
     assert Finding("ok", "Port", f"Aister itself answers on 127.0.0.1, port {port}") in found
+
+
+def test_aister_is_known_on_an_address_that_only_its_proxy_uses(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.2", 0))
+        port = probe.getsockname()[1]
+    behind = {"HOST": "127.0.0.2", "PORT": str(port), "AISTER_URL": "http://models.example.com"}
+    with live.start(tmp_path / "home", **behind) as server:
+        text = f"Aister itself answers on 127.0.0.2, port {port}"
+        assert Finding("ok", "Port", text) in examine(server.home, **behind)[1]
 
 
 def test_migrations_that_are_missing_are_a_fault_while_aister_runs(live: live.Server, tmp_path: Path) -> None:
