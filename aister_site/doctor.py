@@ -170,8 +170,6 @@ def port(configuration: Configuration, *, is_serving: bool) -> Finding:
         check_address(configuration.HOST, configuration.PORT)
     except ConfigurationError as error:
         return Finding("fault", "Port", str(error))
-    except UnicodeError:
-        return Finding("fault", "Port", "HOST is neither a name nor an address. Try HOST=127.0.0.1.")
     return Finding("ok", "Port", "takes a free one" if configuration.PORT == 0 else f"{where} is free")
 
 

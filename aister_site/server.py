@@ -35,6 +35,8 @@ def check_address(host: str, port: int) -> str:
             probe.bind(address)
     except OSError as error:
         raise not_listening(host, port, error) from None
+    except UnicodeError:
+        raise ConfigurationError("HOST is neither a name nor an address. Try HOST=127.0.0.1.") from None
     return str(address[0])
 
 

@@ -144,6 +144,10 @@ def test_a_host_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_a_host_that_is_no_name_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "home", HOST="x" * 64) == "HOST is neither a name nor an address. Try HOST=127.0.0.1."
+
+
 def test_a_home_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     home = tmp_path / "file" / "home"
