@@ -393,11 +393,13 @@ def test_whatever_a_client_sends_a_session_holds_what_the_protocol_says(rig: Rig
     )
 
 
-def test_a_frame_at_fault_that_reuses_an_open_id_does_not_seem_to_end_the_request(rig: Rig) -> None:
+def test_what_reuses_an_open_id_or_is_refused_changes_nothing_for_the_open_request(rig: Rig) -> None:
     machine = ChatMachine()
     machine.begin(is_held=True)
     machine.ask("Hello!", steps=0)
     machine.reuse_the_open_id(("faulty", ({"type": "message.create"}, "invalid_field", "text")))
+    machine.reuse_the_open_id(("message.create", "Hello!"))
+    machine.send([("session.update", {"seed": 7, "system": "(huge)"})])
     machine.go_on(steps=None)
     machine.teardown()
     assert [request.done["status"] for request in machine.seen] == ["completed"]
