@@ -400,6 +400,7 @@ def test_what_reuses_an_open_id_or_is_refused_changes_nothing_for_the_open_reque
     machine.reuse_the_open_id(("faulty", ({"type": "message.create"}, "invalid_field", "text")))
     machine.reuse_the_open_id(("message.create", "Hello!"))
     machine.send([("session.update", {"seed": 7, "system": "(huge)"})])
+    machine.send([("session.update", {})])  # its answer shows every setting
     machine.go_on(steps=None)
     machine.teardown()
     assert [request.done["status"] for request in machine.seen] == ["completed"]
