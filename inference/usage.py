@@ -117,7 +117,7 @@ class Ledger:
             while (batch := self.collect()) is not None:
                 self.settle(batch)
         finally:
-            connection.close()
+            drop_connection()
 
     def collect(self) -> list[Entry] | None:
         """Wait for a row and for what comes in the moment after it; None when the ledger is closed."""
@@ -143,7 +143,7 @@ class Ledger:
             try:
                 self.write([entry.record for entry in batch])
             except Exception as fault:
-                connection.close()  # the next try opens a new one
+                drop_connection()  # the next try opens a new one
                 batch = self.settle_failed(batch, fault)
             else:
                 self.tell(batch, None)
@@ -206,6 +206,14 @@ def resolve(committed: "asyncio.Future[None]", error: AisterError | None) -> Non
 def is_outage(fault: Exception) -> bool:
     """Say whether the database was away or locked, rather than refusing what it was given."""
     return isinstance(fault, OperationalError | InterfaceError)
+
+
+def drop_connection() -> None:
+    """Close the writer's connection. One too broken even for that must not end the thread that all rows wait for."""
+    try:
+        connection.close()
+    except Exception as fault:
+        log.warning("A database connection could not be closed.\n%s", trace(fault))
 
 
 def insert(records: list[UsageRecord]) -> None:

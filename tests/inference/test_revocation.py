@@ -81,7 +81,7 @@ async def test_a_key_revoked_while_its_session_was_being_opened_ends_it_too(regi
 async def test_what_a_database_that_did_not_answer_hid_is_looked_for_again(
     registry: SessionRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faults = [OperationalError("away")] * 2
+    faults = [OperationalError("away"), RuntimeError("no thread left")]
     look = revocation.revoked_among
 
     async def revoked_among(key_ids: list[int]) -> list[int]:

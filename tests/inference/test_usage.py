@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import connection as django_connection
 
 from accounts.models import ApiKey
+from inference import usage
 from inference.errors import AisterError
 from inference.models import UsageRecord
 from inference.usage import Ledger, insert
@@ -149,6 +151,26 @@ async def test_what_a_row_waits_behind_another_counts_as_its_patience(key: ApiKe
     await asyncio.to_thread(ledger.close)
     assert [getattr(outcome, "code", None) for outcome in outcomes] == ["usage_unavailable"] * 2
     assert tries == [["req_1"], ["req_2"]]
+
+
+async def test_a_connection_too_broken_to_be_closed_stops_nothing(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def close(self) -> None:
+            raise InterfaceError("broken")
+
+    faults = [OperationalError("gone")]
+
+    def write(records: list[UsageRecord]) -> None:
+        if faults:
+            raise faults.pop()
+        insert(records)
+        django_connection.close()
+
+    monkeypatch.setattr(usage, "connection", Broken())
+    ledger = Ledger(write)
+    await post(ledger, record(key, "req_1"))
+    await asyncio.to_thread(ledger.close)
+    assert await rows() == ["req_1"]
 
 
 async def test_a_fault_that_is_no_outage_is_not_tried_again(key: ApiKey) -> None:
