@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import Pages
 from tests.live import Server
-from tests.playground.conftest import Pages, Wire, enter, say, wait_for_answers
+from tests.playground.conftest import Wire, enter, say, wait_for_answers
 
 WATCH_TURNS = """
 new MutationObserver(() => console.log("replaced")).observe(document.getElementById("turns"), { childList: true });

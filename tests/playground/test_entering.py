@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import Pages
 from tests.live import Server, start
-from tests.playground.conftest import Pages, enter, say, wait_for_answers
+from tests.playground.conftest import enter, say, wait_for_answers
 
 
 def sign_in(page: Page, server: Server) -> None:

@@ -5,8 +5,9 @@ import gzip
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import Pages
 from tests.live import ROOT, Server
-from tests.playground.conftest import Pages, enter, say, wait_for_answers
+from tests.playground.conftest import enter, say, wait_for_answers
 
 STATIC = ROOT / "inference" / "static" / "aister"
 TEMPLATES = ROOT / "templates" / "inference"

@@ -3,20 +3,19 @@
 import functools
 import http.server
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
 
+from tests.browser import Pages
 from tests.live import ROOT, Server
 
 README = (ROOT / "README.md").read_text()
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def snippet(language: str, server: Server) -> str:
@@ -52,14 +51,9 @@ def page(live: Server, tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
-def test_six_lines_of_html_chat(page: str, live: Server) -> None:
+def test_six_lines_of_html_chat(page: str, pages: Pages, live: Server) -> None:
     assert len(snippet("html", live).splitlines()) == 6
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
-    ):
-        tab = browser.new_page()
+    with pages(live, hosts=[urlsplit(page).netloc]) as tab:
         tab.goto(page, wait_until="networkidle")
         tab.fill("input", "Hello!")
         tab.press("input", "Enter")
