@@ -7,6 +7,7 @@ log must hold no error.
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -28,13 +29,16 @@ FAILING_ON_PURPOSE = "1000000"  # attempts a minute: every test comes from the s
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. `url` is scheme, host and port; `key` the first key; `log` holds stdout and stderr."""
+    """A running server. `url` is scheme, host and port; `key` the first key; `log` holds stdout and stderr. `trust` is
+    what a client needs to believe who it is, behind a proxy of the tests'.
+    """
 
     process: "subprocess.Popen[bytes]"
     url: str
     key: str
     home: Path
     log: Path
+    trust: ssl.SSLContext | None = None
 
     @property
     def ws_url(self) -> str:
@@ -50,10 +54,11 @@ class Server:
         """Return where the log matches; fail when the process ends before it does."""
         return wait_for(self.process, self.log, pattern)
 
-    def manage(self, *arguments: str) -> str:
-        """Run a management command in this server's home and return what it printed."""
+    def manage(self, *arguments: str, **settings: str) -> str:
+        """Run a management command in this server's home, with the given settings, and return what it printed."""
         command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment(self.home), capture_output=True, text=True, check=True)
+        surroundings = environment(self.home, **settings)
+        done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=True)
         return done.stdout
 
 
@@ -63,8 +68,10 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     return {**kept, "AISTER_HOME": str(home), "PORT": "0", "AISTER_ATTEMPTS": FAILING_ON_PURPOSE, **settings}
 
 
-def spawn(home: Path, output: Any, program: str = "manage.py", **settings: str) -> "subprocess.Popen[bytes]":
-    """Start a server that writes to `output`, a file or descriptor."""
+def spawn(
+    home: Path, output: Any, program: str = "manage.py", umask: int = -1, **settings: str
+) -> "subprocess.Popen[bytes]":
+    """Start a server that writes to `output`, a file or descriptor; with a umask other than ours, if one is given."""
     return subprocess.Popen(
         [sys.executable, program, "serve"],
         cwd=ROOT,
@@ -72,6 +79,7 @@ def spawn(home: Path, output: Any, program: str = "manage.py", **settings: str) 
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
+        umask=umask,
     )
 
 
@@ -89,12 +97,12 @@ def wait_for(process: "subprocess.Popen[bytes]", log: Path, pattern: "re.Pattern
 
 
 @contextmanager
-def start(home: Path, program: str = "manage.py", **settings: str) -> Iterator[Server]:
+def start(home: Path, program: str = "manage.py", umask: int = -1, **settings: str) -> Iterator[Server]:
     """Run a server, listening but not waiting for its models, until the block ends."""
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.with_name(f"{home.name}.log")
     with log.open("wb") as output:
-        process = spawn(home, output, program, **settings)
+        process = spawn(home, output, program, umask, **settings)
     try:
         url = wait_for(process, log, LISTENING)[1]
         yield Server(process, url, (home / "first_key").read_text().strip(), home, log)

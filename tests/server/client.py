@@ -150,6 +150,7 @@ async def connected(
         max_size=None,
         max_queue=None,
         proxy=None,
+        ssl=server.trust,
     ) as socket:
         yield Session(socket)
 
@@ -180,13 +181,15 @@ async def refusal(
 def http(server: Server, headers: Headers | None = None) -> httpx.Client:
     """A client for plain HTTP, with the server's first key when no other headers are given."""
     headers = server.headers if headers is None else headers
-    return httpx.Client(base_url=server.url, headers=headers, timeout=WAIT_S, trust_env=False)
+    trust = True if server.trust is None else server.trust
+    return httpx.Client(base_url=server.url, headers=headers, timeout=WAIT_S, verify=trust, trust_env=False)
 
 
 def async_http(server: Server, headers: Headers | None = None) -> httpx.AsyncClient:
     """The same for a test that does other things meanwhile."""
     headers = server.headers if headers is None else headers
-    return httpx.AsyncClient(base_url=server.url, headers=headers, timeout=WAIT_S, trust_env=False)
+    trust = True if server.trust is None else server.trust
+    return httpx.AsyncClient(base_url=server.url, headers=headers, timeout=WAIT_S, verify=trust, trust_env=False)
 
 
 def error_code(event: Event) -> str:
