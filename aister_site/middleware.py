@@ -1,15 +1,20 @@
-"""Headers of the whole site, and CORS for the API.
+"""Headers of the whole site, CORS for the API, and the page for when the database can't be used.
 
 Works in sync and async, so that no view is moved to a thread for it.
 """
 
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
-from typing import cast
+from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
+
+from aister_site.database import PAGE_S, within
+from inference.outages import unavailable
 
 API = "/v1/"
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -68,3 +73,26 @@ def with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpRespon
     else:
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     return response
+
+
+class OutageMiddleware(MiddlewareMixin):
+    """Answers pages with a 503 of their own while the database can't be used. The API's endpoints see to themselves.
+
+    A page may also take longer over a query than a request of the API: it adds up years of usage.
+    """
+
+    async def __acall__(self, request: HttpRequest) -> Any:
+        """Serve a request, with the limit of a page."""
+        if request.path.startswith(API):
+            return await super().__acall__(request)
+        with within(PAGE_S):
+            return await super().__acall__(request)
+
+    def process_exception(self, _request: HttpRequest, fault: Exception) -> HttpResponse | None:
+        """Return the page, None for any other fault. Nothing in it asks the database who looks at it."""
+        error = unavailable(fault)
+        if error is None:
+            return None
+        response = render(None, "503.html", status=error.row.status)
+        response["Retry-After"] = str(round(error.retry_after_s or 0))
+        return response

@@ -65,6 +65,7 @@ TABLE = (
     ErrorCode("server_full", "The server has too many open sessions. Try again shortly.", 503, 1013, retry=True),
     ErrorCode("client_too_slow", "The client does not read its answers.", 408, 4408),
     ErrorCode("restarting", "The server is restarting. Connect again.", 503, 1012, retry=True),
+    ErrorCode("unavailable", "The server can't use its database right now. Try again shortly; its log says why.", 503, 1013, retry=True),
     ErrorCode("usage_unavailable", "The usage of this request could not be recorded. Try again shortly.", 503, retry=True),
     ErrorCode("internal_error", "Something went wrong on the server; its log has more under the request id.", 500, retry=True),
     # Addresses

@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from inference.errors import CODES, AisterError, trace
+from inference.outages import unavailable
 from inference.protocol import MAX_FRAME_BYTES, Error, ErrorBody, ResponseDone, decode, error_body, too_large
 from inference.response import new_request_id
 
@@ -48,12 +49,17 @@ def endpoint(*methods: str, websocket: bool = False) -> Callable[[View], View]:
                 return response
             except Exception as fault:
                 request_id = new_request_id()
-                log.error("Request %s failed.\n%s", request_id, trace(fault))
-                return error_response(AisterError("internal_error"), request_id)
+                return error_response(unavailable(fault) or unexpected(fault, request_id), request_id)
 
         return guarded
 
     return decorate
+
+
+def unexpected(fault: Exception, request_id: str) -> AisterError:
+    """Log what should not have happened, and return what the client is told of it."""
+    log.error("Request %s failed.\n%s", request_id, trace(fault))
+    return AisterError("internal_error")
 
 
 def check_method(request: HttpRequest, methods: tuple[str, ...], websocket: bool) -> None:

@@ -6,7 +6,8 @@ does.
 
 Promises: the queue is bounded by the places given out. A row is written whatever becomes of the session that asked. A
 database that fails is tried again until a row has waited for `PATIENCE_S`, then its request is told
-`usage_unavailable`. A row that the database refuses fails alone.
+`usage_unavailable`. A row that the database refuses fails alone. While rows fail, the log has a line a minute at most,
+and the thread tries by itself whether they would be written again: nobody need send a request to find out.
 """
 
 import asyncio
@@ -16,18 +17,24 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import ProgrammingError, connection, transaction
 
+from aister_site.database import within
+from aister_site.seldom import Seldom
 from inference.errors import AisterError, trace
 from inference.models import UsageRecord
+from inference.outages import WHAT_TO_DO, is_outage, reason
 
 log = logging.getLogger(__name__)
 
 CAPACITY = 10_000
 WINDOW_S = 0.003
 PATIENCE_S = 5.0
+WRITE_S = 3.0  # of PostgreSQL, for one try: less than the patience, so that a hung connection leaves time for another
 RETRY_S = 0.1
+REHEARSE_S = 1.0
 MOST_ROWS = 500
 
 Write = Callable[[list[UsageRecord]], None]
@@ -43,17 +50,74 @@ class Entry:
     posted_s: float  # on the monotonic clock
 
 
+class Losses:
+    """The rows that could not be written since writing last went well: what the log says of them.
+
+    The writer thread's, but for `is_lasting`, which any thread may read.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sample: UsageRecord | None = None  # of those that were lost to something that meets every row
+        self.outages = Seldom()
+        self.refusals = Seldom()
+
+    @property
+    def is_lasting(self) -> bool:
+        """Say whether the next row would meet the same."""
+        return self.sample is not None
+
+    def add(self, records: list[UsageRecord], fault: Exception) -> None:
+        """Count rows, and say so if nothing was said of the like for a while."""
+        self.count += len(records)
+        if meets_every_row(fault):
+            self.sample = records[0]
+        if is_outage(fault):
+            if self.outages.is_due():
+                text = "Usage can't be written: %s. Until it can, requests fail with usage_unavailable. %s"
+                log.error(text, reason(fault), WHAT_TO_DO)
+        elif self.refusals.is_due():
+            log.error("The database refused the usage of a request, which fails for it.\n%s", trace(fault))
+
+    def end(self) -> None:
+        """Rows are written again: say how many are missing."""
+        if self.is_lasting:
+            log.warning("Usage is written again. %d requests failed for want of it.", self.count)
+            self.outages.reset()
+            self.refusals.reset()
+        self.count, self.sample = 0, None
+
+
+def meets_every_row(fault: Exception) -> bool:
+    """Say whether a fault is about the database rather than a row: an outage, a table or a permission that is gone."""
+    return is_outage(fault) or isinstance(fault, ProgrammingError)
+
+
 class Ledger:
     """Writes usage rows, many in one transaction."""
 
-    def __init__(self, write: Write, *, capacity: int = CAPACITY, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        write: Write,
+        rehearse: Callable[[UsageRecord], None] | None = None,
+        *,
+        capacity: int = CAPACITY,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self.write = write
+        self.rehearse = rehearse or try_out
         self.capacity = capacity
         self.patience_s = patience_s
         self.lock = threading.Lock()
         self.reserved = 0
         self.entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
+        self.losses = Losses()
+
+    @property
+    def is_failing(self) -> bool:
+        """Say whether the last rows could not be written, so that the next one would fail too. Any thread."""
+        return self.losses.is_lasting
 
     # -- event loops --------------------------------------------------------------------------------------------------
 
@@ -115,13 +179,22 @@ class Ledger:
         """Write until closed."""
         try:
             while (batch := self.collect()) is not None:
-                self.settle(batch)
+                if batch:
+                    self.settle(batch)
+                else:
+                    self.look_again()
         finally:
             drop_connection()
 
     def collect(self) -> list[Entry] | None:
-        """Wait for a row and for what comes in the moment after it; None when the ledger is closed."""
-        first = self.entries.get()
+        """Wait for a row and for what comes in the moment after it; None when the ledger is closed.
+
+        While rows fail, it is empty when none came for `REHEARSE_S`.
+        """
+        try:
+            first = self.entries.get(timeout=REHEARSE_S if self.is_failing else None)
+        except queue.Empty:
+            return []
         if first is None:
             return None
         time.sleep(WINDOW_S)
@@ -146,8 +219,22 @@ class Ledger:
                 drop_connection()  # the next try opens a new one
                 batch = self.settle_failed(batch, fault)
             else:
+                self.losses.end()
                 self.tell(batch, None)
                 return
+
+    def look_again(self) -> None:
+        """Find out whether rows would be written again."""
+        sample = self.losses.sample
+        if sample is None:
+            return
+        try:
+            self.rehearse(sample)
+        except Exception as fault:
+            drop_connection()
+            if meets_every_row(fault):
+                return
+        self.losses.end()
 
     def settle_failed(self, batch: list[Entry], fault: Exception) -> list[Entry]:
         """A batch failed: return the entries to try again together, none when all are settled.
@@ -176,7 +263,7 @@ class Ledger:
     def give_up(self, batch: list[Entry], fault: Exception) -> None:
         """Tell entries that they have no row."""
         if batch:
-            log.error("%d usage rows could not be written.\n%s", len(batch), trace(fault))
+            self.losses.add([entry.record for entry in batch], fault)
             self.tell(batch, AisterError("usage_unavailable", retry_after_s=5.0))
 
     def tell(self, batch: list[Entry], error: AisterError | None) -> None:
@@ -203,11 +290,6 @@ def resolve(committed: "asyncio.Future[None]", error: AisterError | None) -> Non
         committed.set_exception(error)
 
 
-def is_outage(fault: Exception) -> bool:
-    """Say whether the database was away or locked, rather than refusing what it was given."""
-    return isinstance(fault, OperationalError | InterfaceError)
-
-
 def drop_connection() -> None:
     """Close the writer's connection. One too broken even for that must not end the thread that all rows wait for."""
     try:
@@ -218,7 +300,24 @@ def drop_connection() -> None:
 
 def insert(records: list[UsageRecord]) -> None:
     """Write rows in one transaction. A row that is there already is left as it is, so that trying again is safe."""
-    UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
+    with within(WRITE_S):
+        UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
+
+
+def try_out(sample: UsageRecord) -> None:
+    """Write a row like this one and take it away again, in one transaction: nobody ever sees it."""
+    row = UsageRecord(
+        request_id=f"{sample.request_id}_again",
+        key_id=sample.key_id,
+        task=sample.task,
+        model=sample.model,
+        transport=sample.transport,
+        status=sample.status,
+        started_at=datetime.now(UTC),
+    )
+    with within(WRITE_S), transaction.atomic():
+        row.save(force_insert=True)
+        UsageRecord.objects.filter(pk=row.pk).delete()
 
 
 ledger = Ledger(insert)

@@ -21,6 +21,7 @@ from inference.callers import account_errors, echoed_subprotocol, headers_of, id
 from inference.catalog import ModelEntry, Task
 from inference.descriptions import language_codes
 from inference.errors import AisterError, trace
+from inference.outages import unavailable
 from inference.outbox import Outbox
 from inference.protocol import (
     MAX_FRAME_BYTES,
@@ -99,7 +100,7 @@ class SessionConsumer(AsyncConsumer):
         except AisterError as error:
             self.end(error)
         except Exception as fault:
-            self.end(self.unexpected(fault, new_request_id()))
+            self.end(unavailable(fault) or self.unexpected(fault, new_request_id()))
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         """Handle one frame, of text or of bytes."""

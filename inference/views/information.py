@@ -1,15 +1,19 @@
 """What a client can ask without a model running: models, languages, health. Event loop."""
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from aister_site.database import within
 from inference.apps import manager, sessions
 from inference.catalog import ModelEntry
 from inference.descriptions import describe, describe_languages
 from inference.http import endpoint, json_response
 from inference.manager import State
+from inference.usage import ledger
+
+PROBE_S = 2.0
 
 
 @endpoint("GET")
@@ -43,6 +47,7 @@ async def readyz(_request: HttpRequest) -> HttpResponseBase:
         "threads": manager().is_healthy,
         "sessions": not sessions().is_closing,
         "database": await sync_to_async(database_answers, thread_sensitive=False)(),
+        "usage": not ledger.is_failing,
     }
     is_serving = all(checks.values())
     status = "ready" if is_serving else "not ready"
@@ -57,10 +62,9 @@ def is_ready(entry: ModelEntry) -> bool:
 def database_answers() -> bool:
     """Say whether the database answers."""
     try:
-        with connection.cursor() as cursor:
+        with within(PROBE_S), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
-        return False
-    finally:
         connection.close()
+    except Error:
+        return False
     return True

@@ -16,7 +16,7 @@ LAYERS = (
     ("errors", "protocol", "catalog"),
     ("engines",),
     ("scheduling", "manager"),
-    ("tasks", "usage", "models"),
+    ("outages", "tasks", "usage", "models"),
     ("apps", "callers", "exchange", "http", "outbox", "response", "revocation", "sessions"),
 )
 WITHOUT_DJANGO = ("errors", "protocol", "catalog", "engines", "scheduling", "manager")

@@ -136,4 +136,4 @@ async def test_a_database_that_goes_away_costs_no_row_and_no_request_hangs(tmp_p
     assert (lost, doubled) == ([], [])
     assert [request_id for request_id in witness.unavailable() if rows[request_id]] == []
     # What comes by HTTP is not let in while nobody can look up its key.
-    assert set(codes) == {None, "usage_unavailable", "internal_error"}
+    assert set(codes) == {None, "usage_unavailable", "unavailable"}

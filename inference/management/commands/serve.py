@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand
 
-from aister_site import shutdown, startup, welcome
+from aister_site import database, shutdown, startup, welcome
 from inference.apps import manager
 
 
@@ -28,6 +28,7 @@ class Command(BaseCommand):
         address = server.check_address(configuration.HOST, configuration.PORT)
         startup.migrate(self.say)
         self.key = startup.first_key(is_terminal=self.is_terminal)
+        database.serve()
         from aister_site.asgi import application
 
         self.server = server.Server.at(
