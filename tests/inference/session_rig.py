@@ -1,20 +1,33 @@
-"""What a session runs on in test_session_machine.py: a client below the application, and a model that is let speak step
-by step.
+"""What a session runs on in the tests of whatever a client may send: the application's other side, and a model that is
+let speak step by step, or fails at one.
 """
 
 import asyncio
 import json
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
-from aister_site.asgi import application
+import pytest
+
+from aister_site.asgi import application as asgi_application
 from aister_site.guard import GUARDED
+from inference.apps import BUNDLED, application
+from inference.catalog import Catalog, ModelEntry, Task
+from inference.consumers import session
 from inference.engines.base import Output
 from inference.engines.decoder import DecoderEngine
+from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
+from inference.manager import Model, ModelManager
+from inference.usage import Ledger, insert
 from tests.inference.session_model import Event, Frame
 
 PATIENCE_S = 30.0
+
+
+class BrokenStepError(Exception):
+    """A step failed on purpose."""
 
 
 class Pace:
@@ -23,6 +36,7 @@ class Pace:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.steps: int | None = None
+        self.is_broken = False
 
     def allow(self, steps: int | None) -> None:
         """Set how many steps may be made from now on."""
@@ -31,14 +45,17 @@ class Pace:
             self.changed.notify_all()
 
     def wait(self) -> None:
-        """Return when one more step may be made."""
+        """Return when one more step may be made; raise BrokenStepError when that one is to fail."""
         with self.changed:
             self.changed.wait_for(lambda: self.steps != 0)
             if self.steps is not None:
                 self.steps -= 1
+            is_broken, self.is_broken = self.is_broken, False
+        if is_broken:
+            raise BrokenStepError
 
 
-class PacedEngine(DecoderEngine):
+class PacedDecoder(DecoderEngine):
     """The engine as it is, but for the moments of its steps."""
 
     pace: Pace
@@ -48,23 +65,80 @@ class PacedEngine(DecoderEngine):
         return super().step()
 
 
-class Client:
-    """A WebSocket client on the other side of the ASGI application."""
+class PacedTranslator(Seq2SeqEngine):
+    """The engine as it is, but for the moments of its steps and for its room, so that a session's requests queue."""
 
-    def __init__(self, key: str) -> None:
+    pace: Pace
+    most_requests = 4
+
+    def step(self) -> list[Output]:
+        self.pace.wait()
+        return super().step()
+
+    def has_room_for(self, request: SequenceRequest) -> bool:
+        return len(self._pool) < self.most_requests
+
+
+class Rig:
+    """What all examples of a test share: a loaded model, a ledger on the database."""
+
+    def __init__(self, task: Task, model_id: str, load: Callable[[ModelEntry], Any], queue_capacity: int) -> None:
+        self.pace = Pace()
+        self.task = task
+        self.model_id = model_id
+        self.queue_capacity = queue_capacity
+        self.load_engine = load
+        catalog = Catalog([ModelEntry(id=model_id, task=task, source=str(BUNDLED / model_id), is_default=True)])
+        self.manager = ModelManager(catalog, self.load, budget_bytes=10**9, queue_capacity=queue_capacity)
+        self.ledger = Ledger(insert)
+
+    def load(self, entry: ModelEntry) -> Any:
+        engine = self.load_engine(entry)
+        engine.pace = self.pace
+        return engine
+
+    @property
+    def model(self) -> Model:
+        return self.manager.preload([self.model_id])[0].result(60)
+
+    def has_settled(self) -> bool:
+        """True when the engine has nothing to do, and nothing to forget."""
+        scheduler = self.model.scheduler
+        return not scheduler.calls and not scheduler.queue.size and self.model.engine.is_idle
+
+    def close(self) -> None:
+        self.pace.allow(None)
+        self.manager.close()
+        self.ledger.close()
+
+    @contextmanager
+    def in_place(self, monkeypatch: pytest.MonkeyPatch) -> Iterator["Rig"]:
+        """Let the application's sessions use this model and ledger until the block ends."""
+        monkeypatch.setattr(application(), "manager", self.manager)
+        monkeypatch.setattr(session, "ledger", self.ledger)
+        try:
+            yield self
+        finally:
+            self.close()
+
+
+class Socket:
+    """A WebSocket, seen from the other side of the ASGI application."""
+
+    def __init__(self, path: str, secret: str) -> None:
         self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.incoming.put_nowait({"type": "websocket.connect"})
         scope = {
             "type": "websocket",
-            "path": "/v1/chat",
+            "path": path,
             "query_string": b"",
-            "headers": [(b"authorization", f"Bearer {key}".encode())],
+            "headers": [(b"authorization", f"Bearer {secret}".encode())],
             "subprotocols": [],
             "client": ["127.0.0.1", 1],
             "extensions": {GUARDED: {}},
         }
-        self.session = asyncio.create_task(application(scope, self.incoming.get, self.outgoing.put))
+        self.session = asyncio.create_task(asgi_application(scope, self.incoming.get, self.outgoing.put))
 
     async def hear(self) -> dict[str, Any]:
         """Return the next message of the application."""
@@ -77,8 +151,7 @@ class Client:
         if message["type"] == "websocket.close":
             return int(message["code"])
         assert message["type"] == "websocket.send"
-        event: Event = json.loads(message["text"])
-        return event
+        return cast(Event, json.loads(message["text"]))
 
     def say(self, frame: Frame) -> None:
         """Send a frame."""
