@@ -16,8 +16,10 @@ from typing import Any
 
 import daphne.server  # installs the asyncio reactor: before anything else of Twisted
 from autobahn.exception import Disconnected
+from django.conf import settings
 from twisted.internet import defer, reactor
 
+from aister_site import crowd
 from aister_site.configuration import ConfigurationError
 from aister_site.guard import GUARDED
 from aister_site.http_protocol import WHOLE_REQUEST_S, Channel
@@ -61,6 +63,7 @@ class Server(daphne.server.Server):
     def __init__(self, application: Any, *, on_stop: Callable[[], Awaitable[None]] = nothing, **options: Any) -> None:
         super().__init__(application, server_name="", **{**options, "signal_handlers": False})
         self.on_stop = on_stop
+        self.crowd = crowd.for_sessions(settings.CONFIGURATION.AISTER_SESSIONS)
         self.ports: list[Any] = []
         self.fault: str | None = None
 

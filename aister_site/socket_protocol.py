@@ -16,6 +16,7 @@ from zope.interface import implementer
 MOST_FRAMES, FEW_FRAMES = 32, 16
 MOST_BYTES, FEW_BYTES = 1024 * 1024, 512 * 1024
 MOST_FRAGMENTS = 1_024  # of one message: those of no bytes count towards no other limit
+MOST_EARLY_BYTES = 64 * 1024
 CLOSE_HANDSHAKE_S = 5  # after Daphne's 1 s, slow clients are reset before they have seen the close code
 WHOLE_MESSAGE_S = 30
 PROTOCOL_ERROR = 1002
@@ -66,6 +67,7 @@ class SessionProtocol(WebSocketProtocol):
         self.takes_more.set()
         self.inbox = Inbox(self.read_or_wait)
         self.is_reading = True
+        self.is_shaking = False  # between the client's part of the handshake and ours
         self.fragments = 0
         self.incomplete_since_s: float | None = None
 
@@ -76,17 +78,25 @@ class SessionProtocol(WebSocketProtocol):
         offered = request.headers.get("sec-websocket-protocol", "")
         if not offered.isascii():
             request.headers["sec-websocket-protocol"] = offered.encode("ascii", "ignore").decode()
+        self.is_shaking = True
         return super().onConnect(request)
 
     def onOpen(self) -> None:  # noqa: N802  # Daphne's name
         """Hear from the transport when the client does not read. Twisted's HTTP channel hears it until now."""
+        self.is_shaking = False
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
         super().onOpen()
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802  # Daphne's name
         """Send a close frame. Daphne's own raises for 1009 and all the 101x, and leaves the connection open."""
+        self.factory.server_class.crowd.wait(self.transport)
         self.sendCloseFrame(code=1000 if code is None else code)
+
+    def connectionLost(self, *how: Any) -> None:  # noqa: N802  # Twisted's name
+        """The connection is no more. The HTTP connection that it was before does not hear of it."""
+        self.factory.server_class.crowd.leave(self.transport)
+        super().connectionLost(*how)
 
     def onClose(self, *how: Any) -> None:  # noqa: N802  # Daphne's name
         """Let the application find out. A connection that we drop does not call `stopProducing`."""
@@ -127,11 +137,23 @@ class SessionProtocol(WebSocketProtocol):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         """Take what came, and note since when a message is not whole."""
+        if self.is_shaking:
+            self.keep(data)
+            return
         super().dataReceived(data)
         if self.state != self.STATE_OPEN or not (self.data or self.inside_message or self.current_frame):
             self.incomplete_since_s = None
         elif self.incomplete_since_s is None:
             self.incomplete_since_s = time.monotonic()
+
+    def keep(self, data: bytes) -> None:
+        """Keep what a client sends before its handshake is answered: Autobahn would take it for another handshake.
+
+        It takes what is kept when the handshake is done.
+        """
+        self.data += data
+        if len(self.data) > MOST_EARLY_BYTES:
+            self.transport.abortConnection()
 
     def onMessageBegin(self, isBinary: bool) -> None:  # noqa: N802, N803  # Autobahn's names
         """Count the fragments of the message that begins."""

@@ -1,6 +1,7 @@
 """`manage.py serve` with little patience, so that tests need not wait long, and with a body that never ends, /endless.
 
-`STOCK=1` serves with Daphne's own protocols instead, to see what the tests are worth.
+What Twisted would log, were it not silenced, ends up in the log too: a test that finds no traceback there finds none at
+all. `STOCK=1` serves with Daphne's own protocols instead, to see what the tests are worth.
 """
 
 import asyncio
@@ -37,6 +38,12 @@ async def disconnected(receive: Any) -> None:
         pass
 
 
+def tell(event: Any) -> None:
+    """Print an exception that reached Twisted, which goes on as if nothing were."""
+    if event.get("log_failure") is not None:
+        print(event["log_failure"].getTraceback(), flush=True)  # noqa: T201
+
+
 def make_stock(server: Any) -> None:
     """Take what is ours out of the server."""
     for name in ("listen_success", "create_application", "handle_reply"):
@@ -50,6 +57,9 @@ def main() -> None:
     import django
 
     django.setup()
+    from twisted.logger import globalLogPublisher
+
+    globalLogPublisher.addObserver(tell)
     from aister_site import asgi, http_protocol, server, socket_protocol
     from inference.consumers import session
 

@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,17 +33,27 @@ def request(method: str, path: str, *lines: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
 
 
-def open_session(server: Server, key: str | None, buffer_bytes: int | None = None) -> socket.socket:
-    """Return a chat session of which nothing was read yet but the handshake."""
+def open_session(
+    server: Server, key: str | None, buffer_bytes: int | None = None, *, path: str = "/v1/chat", deflates: bool = False
+) -> socket.socket:
+    """Return a session of which nothing was read yet but the handshake."""
     opened = connect(server, buffer_bytes)
     upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    if deflates:
+        upgrade.append("Sec-WebSocket-Extensions: permessage-deflate")
     secrets = ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *([f"Authorization: Bearer {key}"] if key else [])]
-    opened.sendall(request("GET", "/v1/chat", *upgrade, *secrets))
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += opened.recv(1)
+    opened.sendall(request("GET", path, *upgrade, *secrets))
+    head = read_head(opened)
     assert head.startswith(b"HTTP/1.1 101 "), head
     return opened
+
+
+def read_head(opened: socket.socket) -> bytes:
+    """Return the head of a response, and leave what comes after it."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += read_exactly(opened, 1)
+    return head
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, is_last: bool = True, announced: int | None = None) -> bytes:
@@ -110,6 +121,15 @@ def is_cut_off(opened: socket.socket) -> bool:
     poll = select.poll()
     poll.register(opened, 0)  # errors and hang-ups only
     return bool(poll.poll(GIVE_UP_S * 1_000))
+
+
+def sockets(server: Server) -> int:
+    """Return how many sockets the server's process has open."""
+    found = 0
+    for file in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += os.readlink(file).startswith("socket:")
+    return found
 
 
 class Memory:
