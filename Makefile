@@ -1,5 +1,6 @@
 # make serve: run Aister on this machine. make test: every check and test. make check: linters and types only.
 # make torture: what makes sure of the ledger, in full: ROUNDS times kill -9, on SQLite and on PostgreSQL.
+# make soak: a server of its own under mixed traffic for MINUTES, with figures and a picture in OUT.
 # Needs Python 3.11 or newer and a package registry; everything else goes into .venv.
 
 VENV := .venv
@@ -8,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # PYTHON names the Python that makes .venv; without it, the first of these that is new enough.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 
-.PHONY: serve test check torture
+.PHONY: serve test check torture soak
 .SILENT:
 
 serve: $(VENV)/.serve
@@ -21,6 +22,11 @@ test: $(VENV)/.test
 torture: ROUNDS ?= 100
 torture: $(VENV)/.test
 	scripts/system_packages; ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -rs -o log_cli=true tests/torture
+
+soak: MINUTES ?= 60
+soak: OUT ?= build/soak-$(shell date -u +%Y%m%d-%H%M%S)
+soak: $(VENV)/.soak
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --out $(OUT)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check
@@ -37,6 +43,11 @@ $(VENV)/.test: requirements-dev.txt requirements.txt | $(BIN)/python
 	echo "Installing requirements-dev.txt into $(VENV): a few minutes, the first time."
 	$(PIP) install -r requirements-dev.txt
 	touch $@ $(VENV)/.serve
+
+$(VENV)/.soak: benchmarks/requirements.txt requirements-dev.txt requirements.txt | $(BIN)/python
+	echo "Installing benchmarks/requirements.txt into $(VENV)."
+	$(PIP) install -r benchmarks/requirements.txt
+	touch $@ $(VENV)/.test $(VENV)/.serve
 
 $(BIN)/python:
 	for python in $(PYTHONS); do \
