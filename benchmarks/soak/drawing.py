@@ -53,7 +53,6 @@ def draw(run: Run, path: Path) -> None:
         panels: list[Callable[[Axes, Run, float], None]] = [memory, load, first_texts, whole_answers, traffic, errors]
         for axes, panel in zip(grid.flat, panels, strict=True):
             panel(axes, run, bucket_s(run))
-            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if panel is not memory else None)
             axes.axvspan(0, warm_up_s(run.length_s) / 60, color=GRID, alpha=0.45, linewidth=0)
         for axes in grid[-1]:
             axes.set_xlabel("minutes")
@@ -113,6 +112,7 @@ def load(axes: "Axes", run: Run, _bucket_s: float) -> None:
     axes.plot(at, [sample.descriptors for sample in run.samples], color=ORANGE, label="descriptors")
     axes.plot(at, [sample.sessions for sample in run.samples], color=GREEN, label="sessions")
     axes.plot(at, [sample.threads for sample in run.samples], color=PURPLE, label="threads")
+    axes.set_ylim(bottom=0)
     legend(axes)
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from benchmarks.soak.client import Client, Session
-from benchmarks.soak.record import Request
 
 SAID = [
     "Hello!",
@@ -163,6 +162,4 @@ async def idle(client: Client) -> None:
     async with client.session("chat") as session:
         await client.think(40.0)
         await session.do("session.update", settings=BRIEF)
-        request: Request = await session.ask("chat", "message.create", text="Hello!")
-        if request.end != "completed":
-            client.record.fault(client.who, f"ended as {request.end}")
+        await session.ask("chat", "message.create", text="Hello!")
