@@ -42,6 +42,7 @@ def test_python_chats(live: Server) -> None:
 def page(live: Server, tmp_path: Path) -> Iterator[str]:
     """Serve the README's page from another origin, as a developer would, and return its address."""
     (tmp_path / "index.html").write_text(snippet("html", live))
+    (tmp_path / "favicon.ico").touch()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         thread = threading.Thread(target=web.serve_forever)
