@@ -19,7 +19,7 @@ async def test_while_an_open_request_ends_new_ones_are_refused(tmp_path: Path) -
             await busy.send("message.create", "open", text=RAMBLE)
             await busy.until("response.delta")
             server.process.send_signal(signal.SIGTERM)
-            assert (await idle.receive())["type"] == "session.closing"
+            assert await idle.receive() == {"type": "session.closing", "grace_s": 20.0}
             late = await idle.ask("translation.create", "late", text="Good morning", target="fr")
             over_http = await client.post("/v1/chat", json={"messages": QUESTION})
             events = await busy.until("response.done")
