@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from channels.db import database_sync_to_async
-from django.db import OperationalError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from accounts import credentials, keys, scopes, throttling
@@ -22,6 +22,7 @@ from accounts.models import ApiKey, Token
 
 logger = logging.getLogger(__name__)
 USE_NOTED_EVERY = timedelta(minutes=1)
+unnoted: dict[str, datetime] = {}  # by public id, a try that failed: on a locked SQLite each takes 5 s
 NOBODY = keys.digest(secrets.token_hex())  # of a text that nobody has
 
 
@@ -153,10 +154,12 @@ def nobody_s_token() -> Token:
 
 
 def note_use(key: ApiKey, now: datetime) -> None:
-    """Write when the key was last used, at most once a minute. A database too busy for that refuses nobody."""
-    if key.last_used_at is not None and now - key.last_used_at < USE_NOTED_EVERY:
+    """Write when the key was last used, at most once a minute. A database that can't take it refuses nobody."""
+    noted_at = max(filter(None, (key.last_used_at, unnoted.get(key.public_id))), default=None)
+    if noted_at is not None and now - noted_at < USE_NOTED_EVERY:
         return
     try:
         ApiKey.objects.filter(pk=key.pk, last_used_at=key.last_used_at).update(last_used_at=now)
-    except OperationalError as error:
+    except DatabaseError as error:
+        unnoted[key.public_id] = now
         logger.warning("Could not note the use of key %s: %s", key.public_id, error)

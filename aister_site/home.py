@@ -32,12 +32,21 @@ def secret(home: Path, name: str) -> str:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write `text` to `path` with mode 0600, whole or not at all, whoever reads it meanwhile."""
+    """Write `text` to `path` with mode 0600, whole or not at all, whoever reads it meanwhile.
+
+    Raises OSError, and leaves nothing, when the disk is full. What was written outlives a power cut.
+    """
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    draft.replace(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def unusable(home: Path, error: OSError) -> ConfigurationError:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts import first_run, sign_in
@@ -58,19 +58,19 @@ def unusable_database(error: Exception) -> ConfigurationError:
 def first_key(*, is_terminal: bool) -> str | None:
     """Make what a new database needs and return the text of the first key, if it was made now.
 
-    Where nobody watches, output ends up in logs: then the key goes to a file, and None is returned.
+    Where nobody watches, output ends up in logs: then the key goes to a file, and None is returned. A key that can't
+    be kept there is not made at all: its text could never be had again.
     """
     try:
-        key = first_run.prepare()
+        with transaction.atomic():
+            key = first_run.prepare()
+            if key is not None and not is_terminal:
+                home.write_secret(settings.HOME / KEY_FILE, key)
     except DatabaseError as error:
         raise unusable_database(error) from None
-    if key is None or is_terminal:
-        return key
-    try:
-        home.write_secret(settings.HOME / KEY_FILE, key)
     except OSError as error:
         raise home.unusable(settings.HOME, error) from None
-    return None
+    return key if is_terminal else None
 
 
 def sign_in_link(url: str) -> str | None:

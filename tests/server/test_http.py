@@ -367,7 +367,7 @@ def test_health_is_told_to_everyone(live: Server) -> None:
     assert ready.status_code == 200
     assert ready.json() == {
         "status": "ready",
-        "checks": {"models": True, "threads": True, "sessions": True, "database": True},
+        "checks": {"models": True, "threads": True, "sessions": True, "database": True, "usage": True},
     }
 
 
