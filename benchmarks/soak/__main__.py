@@ -93,9 +93,10 @@ async def soak(options: argparse.Namespace) -> Run:
 
 async def watch(server: Server, record: Record, length_s: float, out: Path) -> list[Sample]:
     """Sample until the time is over or the server has ended; write each sample down at once, and a line a minute."""
-    sampler, samples = Sampler(server, record), []
+    sampler = Sampler(server, record)
+    samples: list[Sample] = []
     with (out / "samples.jsonl").open("wb") as file:
-        while record.now_s < length_s and server.process.poll() is None:
+        while not samples or samples[-1].at_s < length_s:
             await asyncio.sleep(min(SAMPLE_S, max(length_s - record.now_s, 0.01)))
             if server.process.poll() is not None:
                 break

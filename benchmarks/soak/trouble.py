@@ -15,7 +15,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed
 
 from accounts import keys
-from benchmarks.soak.client import HANGS_S, Client
+from benchmarks.soak.client import HANGS_S, Client, browser
 from benchmarks.soak.traffic import BRIEF, LONG, SAID, chat_body, ramble, say, translation
 
 ELSEWHERE = "127.0.0.9"  # guesses come from another address than everybody else's requests
@@ -120,10 +120,8 @@ async def guess(client: Client) -> None:
     well_formed = keys.generate(keys.Kind.KEY, keys.new_public_id())
     client.key = client.rng.choice([well_formed, well_formed[:-1] + "!", "", secrets.token_hex(20)])
     headers = client.headers if client.key else {}
-    transport = httpx.AsyncHTTPTransport(local_address=ELSEWHERE)
-    async with httpx.AsyncClient(
-        base_url=client.server.url, transport=transport, timeout=HANGS_S, trust_env=False
-    ) as elsewhere:
+    transport = httpx.AsyncHTTPTransport(local_address=ELSEWHERE, verify=False)
+    async with browser(client.server, transport=transport) as elsewhere:
         response = await elsewhere.post("/v1/translate", json=translation(client), headers=headers)
     client.record.fault(client.who, response.json().get("error", {}).get("code", "was let in"), GUESSES)
     async with client.session("chat", additional_headers=headers, local_addr=(ELSEWHERE, 0)) as session:
