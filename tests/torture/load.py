@@ -24,6 +24,7 @@ TRANSLATIONS = 3
 TRANSLATED_AT_ONCE = 3
 HTTP_CLIENTS = 2
 HANGS_S = 40  # later than any patience of the server's
+LOADS_S = 180  # models, on a machine that does other things too
 SAID = ["Hello!", "What is Aister?", "Thank you!", "Good morning", "How are you?"]
 BRIEF = {"max_tokens": 12}
 
@@ -66,9 +67,13 @@ class Witness:
         """Return the ids of those that were told that they have none."""
         return [end.request_id for end in self.ends if end.request_id and end.code == "usage_unavailable"]
 
-    async def until(self, is_so: Callable[[], bool]) -> None:
+    def slowest_s(self) -> float:
+        """Return how long the slowest request took."""
+        return max((end.ended_s - end.began_s for end in self.ends), default=0.0)
+
+    async def until(self, is_so: Callable[[], bool], hangs_s: float = HANGS_S) -> None:
         """Wait for something that follows from what was seen; raise TimeoutError when it never comes."""
-        async with asyncio.timeout(HANGS_S):
+        async with asyncio.timeout(hangs_s):
             while not is_so():
                 self.seen.clear()
                 await self.seen.wait()
@@ -86,6 +91,13 @@ def killable(home: Path, **settings: str) -> Iterator[Server]:
     finally:
         if process.poll() is None:
             live.end(process)
+
+
+async def loaded(server: Server) -> None:
+    """Wait for the models, so that no request's time is theirs."""
+    async with asyncio.timeout(LOADS_S):
+        while not live.LOADED.search(server.log.read_text()):  # noqa: ASYNC110  # another process writes it
+            await asyncio.sleep(0.05)
 
 
 async def chat(server: Server, witness: Witness, client: str) -> None:

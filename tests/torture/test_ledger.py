@@ -1,6 +1,7 @@
 """The ledger under fire: kill -9 under load, and a database that goes away and comes back.
 
-`make torture` kills as often as ROUNDS says, `make test` a few times.
+`make torture` kills as often as ROUNDS says, on each database; `make test` twice on SQLite and once on PostgreSQL, at
+the end of its outages.
 """
 
 import asyncio
@@ -10,20 +11,22 @@ import random
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from time import monotonic
 
 import psycopg
 import pytest
 
+from tests.live import Server
 from tests.postgres import Postgres
-from tests.torture.load import Witness, clients, killable
+from tests.torture.load import Witness, clients, killable, loaded
 
 log = logging.getLogger(__name__)
 IDS = "SELECT request_id FROM inference_usagerecord"
 ROUNDS = int(os.environ.get("ROUNDS", "0"))
+in_full = pytest.mark.skipif(not ROUNDS, reason="Takes minutes: make torture")
 MOMENT_S = 1.5  # a kill comes within that, once the first request is done
 OUTAGE_S = 1.0  # shorter than the ledger's patience
 
@@ -54,40 +57,50 @@ def wrong(promised: list[str], rows: Counter[str]) -> tuple[list[str], list[str]
     return lost, doubled + [request_id for request_id, times in Counter(promised).items() if times > 1]
 
 
-async def kill_under_load(home: Path, **settings: str) -> list[str]:
-    """Start a server, keep it busy, kill it at some moment; return the requests whose row must be there."""
+async def kill(server: Server, working: list["asyncio.Task[None]"]) -> None:
+    """Kill a server at some moment within the next, and wait for the clients to notice."""
+    await asyncio.sleep(random.uniform(0, MOMENT_S))
+    server.process.kill()
+    server.process.wait()
+    await asyncio.gather(*working)
+
+
+async def kill_under_load(home: Path, **settings: str) -> Witness:
+    """Start a server, keep it busy, kill it at some moment; return what the clients saw."""
     witness = Witness()
     with killable(home, **settings) as server:
+        await loaded(server)
         working = clients(server, witness)
         await witness.until(lambda: bool(witness.done()))
-        await asyncio.sleep(random.uniform(0, MOMENT_S))
-        server.process.kill()
-        server.process.wait()
-        await asyncio.gather(*working)
+        await kill(server, working)
     assert not re.search("Traceback| ERROR ", server.log.read_text()), server.log.read_text()
-    return witness.done()
+    return witness
 
 
 async def survive(rounds: int, home: Path, count: Callable[[], Counter[str]], **settings: str) -> None:
     """Kill one server after another on the same database; whatever was promised is there, once, after each."""
     promised: list[str] = []
+    slowest_s = 0.0
     for number in range(1, rounds + 1):
-        promised += await kill_under_load(home, **settings)
+        witness = await kill_under_load(home, **settings)
+        promised += witness.done()
+        slowest_s = max(slowest_s, witness.slowest_s())
         rows = count()
         lost, doubled = wrong(promised, rows)
-        figures = (number, len(promised), rows.total(), len(lost), len(doubled))
-        log.info("Round %d: %d requests seen as done, %d rows, %d lost, %d doubled.", *figures)
+        figures = (number, len(promised), rows.total(), len(lost), len(doubled), slowest_s)
+        log.info("Round %d: %d requests seen done, %d rows, %d lost, %d doubled, the slowest took %.1f s.", *figures)
         assert (lost, doubled) == ([], [])
 
 
 async def test_what_a_client_saw_as_done_survives_a_kill(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    await survive(ROUNDS or 3, home, lambda: sqlite_rows(home))
+    await survive(ROUNDS or 2, home, lambda: sqlite_rows(home))
 
 
+@in_full
 async def test_what_a_client_saw_as_done_survives_a_kill_on_postgresql(tmp_path: Path, postgres: Postgres) -> None:
     url = postgres.create("killed")
-    await survive(ROUNDS or 1, tmp_path / "home", lambda: postgres_rows(url), DATABASE_URL=url)
+    await survive(ROUNDS, tmp_path / "home", lambda: postgres_rows(url), DATABASE_URL=url)
 
 
 # -- a database that goes away ----------------------------------------------------------------------------------------
@@ -112,27 +125,50 @@ async def served_again(witness: Witness, what: str) -> None:
     assert {end.code for end in since} == {None}
 
 
+@contextmanager
+def refusing(url: str, task: str) -> Iterator[None]:
+    """Have PostgreSQL refuse the rows of a task, and no other, until the block ends."""
+    condition = f"ADD CONSTRAINT refused CHECK (task <> '{task}') NOT VALID"  # those that are there may stay
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE inference_usagerecord {condition}")
+        yield
+        connection.execute("ALTER TABLE inference_usagerecord DROP CONSTRAINT refused")
+
+
+async def check_that_refused_rows_fail_alone(url: str, witness: Witness) -> None:
+    """Have the rows of translations refused, which share their transactions with those of chats."""
+    with refusing(url, "translation"):
+        since_s = monotonic()
+        await witness.until(lambda: all(end.began_s > since_s for end in witness.last.values()))
+        seen = {(end.client.split()[0], end.code) for end in witness.ends if end.began_s > since_s}
+    assert seen == {("chat", None), ("post", None), ("translate", "usage_unavailable")}
+    await served_again(witness, "rows were refused")
+
+
 async def test_a_database_that_goes_away_costs_no_row_and_no_request_hangs(tmp_path: Path, postgres: Postgres) -> None:
     url = postgres.create("stopped")
     witness = Witness()
     with killable(tmp_path / "home", DATABASE_URL=url) as server:
+        await loaded(server)
         working = clients(server, witness)
         await witness.until(lambda: len(witness.last) == len(working))
+        await check_that_refused_rows_fail_alone(url, witness)
+        before = len(witness.ends)
         async with away(postgres):
             await asyncio.sleep(OUTAGE_S)
         await served_again(witness, "a short outage")
-        in_sessions = [end for end in witness.ends if not end.client.startswith("post")]
+        in_sessions = [end for end in witness.ends[before:] if not end.client.startswith("post")]
         assert {end.code for end in in_sessions} == {None}
+        refused = len(witness.unavailable())
         async with away(postgres):
-            await witness.until(lambda: bool(witness.unavailable()))
+            await witness.until(lambda: len(witness.unavailable()) > refused)
         await served_again(witness, "a long outage")
-        witness.is_over = True
-        await asyncio.gather(*working)
+        await kill(server, working)
     rows = postgres_rows(url)
     lost, doubled = wrong(witness.done(), rows)
     codes = Counter(end.code for end in witness.ends)
-    slowest_s = max(end.ended_s - end.began_s for end in witness.ends)
-    log.info("Ended with %s; %d lost, %d doubled, the slowest took %.1f s.", codes, len(lost), len(doubled), slowest_s)
+    figures = (codes, len(lost), len(doubled), witness.slowest_s())
+    log.info("Ended with %s; %d lost, %d doubled, the slowest took %.1f s.", *figures)
     assert (lost, doubled) == ([], [])
     assert [request_id for request_id in witness.unavailable() if rows[request_id]] == []
     # What comes by HTTP is not let in while nobody can look up its key.
