@@ -153,6 +153,15 @@ def test_an_error_in_an_answer_is_a_fault() -> None:
     assert record.open_requests == 0
 
 
+def test_a_request_that_is_refused_has_ended_without_a_row() -> None:
+    record = Record()
+    refused = record.begin("chat")
+    error = {"type": "error", "id": "1", "request_id": "req_1", "error": {"code": "rate_limited"}}
+    record.hear(refused, error, "hurries", ["rate_limited"])
+    assert (refused.end, refused.code, refused.has_row, record.open_requests) == ("refused", "rate_limited", False, 0)
+    assert verdict.faults(record.faults).is_good
+
+
 def test_a_log_with_a_traceback_is_bad() -> None:
     assert verdict.log([]).is_good
     assert not verdict.log(["Traceback (most recent call last):"]).is_good
