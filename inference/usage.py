@@ -299,9 +299,13 @@ def drop_connection() -> None:
 
 
 def insert(records: list[UsageRecord]) -> None:
-    """Write rows in one transaction. A row that is there already is left as it is, so that trying again is safe."""
+    """Write rows in one transaction. A row that is there already is left as it is, so that trying again is safe.
+
+    Not with `ignore_conflicts`: SQLite then leaves out whatever breaks any constraint, and says nothing.
+    """
+    only = ["request_id"]
     with within(WRITE_S):
-        UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
+        UsageRecord.objects.bulk_create(records, update_conflicts=True, unique_fields=only, update_fields=only)
 
 
 def try_out(sample: UsageRecord) -> None:

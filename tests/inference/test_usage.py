@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from django.db import connection as django_connection
 
 from accounts.models import ApiKey
 from inference import usage
 from inference.errors import AisterError
 from inference.models import UsageRecord
-from inference.usage import Ledger, insert
+from inference.usage import Ledger, insert, try_out
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,9 +86,23 @@ async def test_the_same_request_is_written_once(ledger: Ledger, key: ApiKey) -> 
     assert await rows() == ["req_1"]
 
 
-async def test_a_row_that_the_database_refuses_fails_alone(ledger: Ledger, key: ApiKey) -> None:
-    nobody = record(key, "req_bad")
-    nobody.key_id = key.pk + 1000
+@pytest.fixture
+def refusing(transactional_db: None) -> Iterator[None]:
+    """A database that refuses the rows of one model, and not by its key."""
+    with django_connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON inference_usagerecord WHEN NEW.model = 'refused'"
+            " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+        yield
+        cursor.execute("DROP TRIGGER refuse")
+
+
+@pytest.mark.parametrize("fields", [{"key_id": 1_000_000}, {"model": "refused"}, {"input_tokens": -1}, {"task": None}])
+async def test_a_row_that_the_database_refuses_fails_alone(
+    ledger: Ledger, key: ApiKey, refusing: None, fields: dict[str, Any]
+) -> None:
+    nobody = record(key, "req_bad", **fields)
     outcomes = await asyncio.gather(
         post(ledger, record(key, "req_1")),
         post(ledger, nobody),
@@ -253,3 +267,89 @@ async def test_a_client_that_has_gone_does_not_lose_its_row(ledger: Ledger, key:
     ledger.post(record(key, "req_1")).cancel()
     await post(ledger, record(key, "req_2"))
     assert await rows() == ["req_1", "req_2"]
+
+
+# -- what the log says ------------------------------------------------------------------------------------------------
+
+
+class Away:
+    """A database that is away until told otherwise, for rows and for rehearsals."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = OperationalError("disk full")
+        self.rehearsed = threading.Event()
+
+    def write(self, records: list[UsageRecord]) -> None:
+        if self.fault:
+            raise self.fault
+        insert(records)
+
+    def rehearse(self, sample: UsageRecord) -> None:
+        self.rehearsed.set()
+        if self.fault:
+            raise self.fault
+        try_out(sample)
+
+
+async def lost(ledger: Ledger, key: ApiKey, *request_ids: str) -> None:
+    """Post rows that come to nothing."""
+    outcomes = await asyncio.gather(*(post(ledger, record(key, i)) for i in request_ids), return_exceptions=True)
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == ["usage_unavailable"] * len(request_ids)
+
+
+async def test_the_log_has_a_line_of_an_outage_and_one_of_its_end(
+    key: ApiKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Away()
+    ledger = Ledger(away.write, away.rehearse, patience_s=0.01)
+    await lost(ledger, key, "req_1", "req_2")
+    await lost(ledger, key, "req_3")
+    assert ledger.is_failing
+    away.fault = None
+    await post(ledger, record(key, "req_4"))
+    assert not ledger.is_failing
+    await asyncio.to_thread(ledger.close)
+    text = "Usage can't be written: disk full. Until it can, requests fail with usage_unavailable. 'manage.py doctor' "
+    assert caplog.messages == [
+        f"{text}says what to do.",
+        "Usage is written again. 3 requests failed for want of it.",
+    ]
+
+
+async def test_the_ledger_finds_out_by_itself_that_rows_would_be_written_again(
+    key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "REHEARSE_S", 0.01)
+    away = Away()
+    ledger = Ledger(away.write, away.rehearse, patience_s=0.01)
+    await lost(ledger, key, "req_1")
+    assert await asyncio.to_thread(away.rehearsed.wait, 10)
+    assert ledger.is_failing
+    away.fault = None
+    async with asyncio.timeout(10):
+        while ledger.is_failing:  # noqa: ASYNC110  # the ledger's thread ends that
+            await asyncio.sleep(0.001)
+    await asyncio.to_thread(ledger.close)
+    assert await rows() == []
+
+
+async def test_a_row_that_is_refused_alone_says_nothing_of_the_next(
+    ledger: Ledger, key: ApiKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = record(key, "req_bad")
+    nobody.key_id = key.pk + 1000
+    with pytest.raises(AisterError, match="usage_unavailable"):
+        await post(ledger, nobody)
+    assert not ledger.is_failing
+    assert [message.splitlines()[0] for message in caplog.messages] == [
+        "The database refused the usage of a request, which fails for it."
+    ]
+
+
+async def test_a_permission_that_is_gone_fails_every_row_at_once(key: ApiKey) -> None:
+    away = Away()
+    away.fault = ProgrammingError("permission denied")
+    ledger = Ledger(away.write, away.rehearse, patience_s=60)
+    await lost(ledger, key, "req_1", "req_2")
+    assert ledger.is_failing
+    await asyncio.to_thread(ledger.close)
