@@ -1,15 +1,24 @@
 """Pages for what went wrong: plain words and a way on."""
 
+import pytest
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
+
+from aister_site.seldom import Seldom
+from inference import outages
 
 
 def broken(request: HttpRequest) -> HttpResponse:
     raise ValueError("what a client wrote")
 
 
-urlpatterns = [path("broken", broken)]
+def away(request: HttpRequest) -> HttpResponse:
+    raise OperationalError("the server at db.example closed the connection")
+
+
+urlpatterns = [path("broken", broken), path("away", away)]
 
 
 def test_an_unknown_page_says_so_and_leads_on(client: Client) -> None:
@@ -31,3 +40,12 @@ def test_a_page_that_fails_tells_nothing_of_why() -> None:
     assert response.status_code == 500
     assert "Something went wrong on the server" in response.text
     assert "what a client wrote" not in response.text
+
+
+@override_settings(ROOT_URLCONF="tests.site.test_pages")
+def test_a_page_that_needs_a_database_that_is_away_says_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outages, "lines", Seldom())
+    response = Client().get("/away")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert "The server can't use its database right now" in response.text
+    assert "db.example" not in response.text

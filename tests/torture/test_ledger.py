@@ -21,6 +21,7 @@ import pytest
 
 from tests.live import Server
 from tests.postgres import Postgres
+from tests.server.client import async_http, refusal
 from tests.torture.load import Witness, clients, killable, loaded
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,12 @@ ROUNDS = int(os.environ.get("ROUNDS", "0"))
 in_full = pytest.mark.skipif(not ROUNDS, reason="Takes minutes: make torture")
 MOMENT_S = 1.5  # a kill comes within that, once the first request is done
 OUTAGE_S = 1.0  # shorter than the ledger's patience
+UNAVAILABLE = {
+    "code": "unavailable",
+    "message": "The server can't use its database right now. Try again shortly; its log says why.",
+    "param": None,
+    "retry_after": 5.0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +123,20 @@ async def away(postgres: Postgres) -> AsyncIterator[None]:
         await asyncio.to_thread(postgres.start)
 
 
+async def check_what_is_told(server: Server) -> None:
+    """Ask in every way while there is no database."""
+    event, close_code = await refusal(server, "/v1/chat", server.headers)
+    assert (event["error"], close_code) == (UNAVAILABLE, 1013)
+    async with async_http(server) as http:
+        answer = await http.post("/v1/translate", json={"text": "Hello!", "target": "fr"})
+        page = await http.get("/admin/", headers={"Cookie": f"sessionid={'a' * 32}"})
+        ready = await http.get("/readyz")
+    assert (answer.status_code, answer.json()["error"], answer.headers["Retry-After"]) == (503, UNAVAILABLE, "5")
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+    assert "The server can't use its database right now" in page.text
+    assert (ready.status_code, ready.json()["checks"]["database"]) == (503, False)
+
+
 async def served_again(witness: Witness, what: str) -> None:
     """Wait until every client has the answer to a request that it made from now on; none may fail."""
     back_s = monotonic()
@@ -161,7 +182,9 @@ async def test_a_database_that_goes_away_costs_no_row_and_no_request_hangs(tmp_p
         assert {end.code for end in in_sessions} == {None}
         refused = len(witness.unavailable())
         async with away(postgres):
+            told = asyncio.create_task(check_what_is_told(server))
             await witness.until(lambda: len(witness.unavailable()) > refused)
+            await told
         await served_again(witness, "a long outage")
         await kill(server, working)
     rows = postgres_rows(url)
