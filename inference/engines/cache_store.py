@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from inference.engines.generation import GenerationRequest
+from inference.engines.generation import GenerationRequest, common_length
 from inference.engines.kvcache import CacheSize
 from inference.engines.runners import Cache
 
@@ -36,7 +36,8 @@ class KeptCache:
 class CacheStore:
     """Keeps conversations' caches between their requests.
 
-    Never gives one key the cache of another: the time saved would tell its text.
+    Never gives one key the cache of another, nor one conversation more than another's system prompt: the time that is
+    saved would tell its text.
     """
 
     def __init__(self, size: CacheSize, budget_bytes: int) -> None:
@@ -69,12 +70,26 @@ class CacheStore:
         kept = self._find(request) or KeptCache(new_cache(), request.key, request.conversation)
         if kept in self._idle:
             self._idle.remove(kept)
-        kept.cache.cut(min(_common_length(kept.cache.tokens, request.prompt), len(request.prompt) - 1))
+        kept.cache.cut(min(common_length(kept.cache.tokens, request.prompt), len(request.prompt) - 1))
         kept.cache.expect(len(request.prompt), at_most=total_tokens)
         kept.prompt_tokens, kept.reserved_bytes = len(request.prompt), self._size.of(total_tokens)
         self._running.append(kept)
         self._evict()
         return kept
+
+    def borrow(self, kept: KeptCache, request: GenerationRequest) -> int:
+        """Copy what another conversation of the key has read of the same system prompt, if that is more than is held.
+
+        Called just before the prompt is read, so that of many that come together the first reads for all. Return how
+        many tokens the cache holds now.
+        """
+        shared, held = list(request.prompt[: request.shared_tokens]), len(kept.cache.tokens)
+        lenders = [other.cache for other in [*self._idle, *self._running] if other.key == kept.key]
+        lender = max(lenders, key=lambda cache: common_length(cache.tokens, shared), default=kept.cache)
+        length = min(common_length(lender.tokens, shared), len(request.prompt) - 1)
+        if lender is not kept.cache and length > held:
+            kept.cache.copy(lender, length)
+        return len(kept.cache.tokens)
 
     def keep(self, kept: KeptCache) -> None:
         """Take a cache back from a request that has ended. Some models fill none: then there is nothing to keep."""
@@ -114,7 +129,7 @@ class CacheStore:
         own = [k for k in self._idle if k.key == request.key and k.conversation == request.conversation]
         if request.conversation is None:
             own = [k for k in own if _is_extended(k, request.prompt)]
-        return max(own, key=lambda k: _common_length(k.cache.tokens, request.prompt), default=None)
+        return max(own, key=lambda k: common_length(k.cache.tokens, request.prompt), default=None)
 
     def _reserved_bytes(self) -> int:
         return sum(kept.reserved_bytes for kept in self._running)
@@ -130,8 +145,3 @@ def _is_extended(kept: KeptCache, prompt: Sequence[int]) -> bool:
     """Say whether the prompt begins with all that was asked of the cache; its answer may be other tokens now."""
     asked = kept.cache.tokens[: kept.prompt_tokens]
     return bool(asked) and list(prompt[: len(asked)]) == asked
-
-
-def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return the length of the longest common prefix."""
-    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,13 +1,13 @@
 """Chat and generation: a decoder model that answers many requests at once, by continuous batching.
 
-A step is one decode pass for all rows that are answering, then at most one chunk of one row's prompt in a pass of its
-own, so that a long prompt does not stall the others. Requests join and leave at every step. The scheduler's thread runs
-all of it; `check`, `text` and `forget` may be used from any thread.
+A step is one decode pass for all rows that are answering, or, between two of these, as much of the waiting prompts as
+the others can wait for, each chunk of one row's prompt in a pass of its own. Requests join and leave at every step. The
+scheduler's thread runs all of it; `check`, `text` and `forget` may be used from any thread.
 """
 
 import logging
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,13 @@ from inference.engines.chat_text import ChatText
 from inference.engines.generation import GenerationRequest, check_settings
 from inference.engines.kvcache import CacheSize
 from inference.engines.loading import Loaded, LoadingError, load_causal_model
+from inference.engines.prefill import PREFILL_DECODES, UNHURRIED_S, PrefillQueue
 from inference.engines.rows import Row
 from inference.engines.runners import Runner, choose_runner
 from inference.engines.sampling import choose_tokens
 from inference.errors import AisterError, trace
 
 logger = logging.getLogger(__name__)
-
-CHUNK_TOKENS = 256
-"""Of a prompt, in one pass.
-
-64 read 809 tokens/s, 256 1,621, 512 2,127; more would make the others wait longer for their next token.
-"""
 
 
 class DecoderEngine:
@@ -41,7 +36,15 @@ class DecoderEngine:
     """
 
     def __init__(
-        self, loaded: Loaded, runner: Runner[Any], size: CacheSize, *, threads: int, max_rows: int, cache_bytes: int
+        self,
+        loaded: Loaded,
+        runner: Runner[Any],
+        size: CacheSize,
+        *,
+        threads: int,
+        max_rows: int,
+        cache_bytes: int,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         fitting_tokens = size.tokens_in(cache_bytes)
         self.max_context_tokens = (
@@ -64,8 +67,11 @@ class DecoderEngine:
         self._threads, self._thread_is_set = threads, False
         self._max_rows = max_rows
         self._joining: list[Row] = []
-        self._prefilling: deque[Row] = deque()
+        self._prefilling = PrefillQueue()
         self._answering: list[Row] = []
+        self._clock = clock
+        self._decode_s = 0.0
+        self._has_decoded = False
 
     @classmethod
     def load(cls, source: str | Path, *, threads: int, max_rows: int, cache_bytes: int) -> "DecoderEngine":
@@ -112,13 +118,13 @@ class DecoderEngine:
         self._joining.append(Row(request, kept, self.text.tokenizer, limit_tokens=limit_tokens))
 
     def step(self) -> list[Output]:
-        """Run one decode pass and one chunk of prefill."""
+        """Run one decode pass, or read prompts for as long as those who are answering can wait."""
         if not self._thread_is_set:
             torch.set_num_threads(self._threads)  # it acts on the calling thread, so it can't be done at load
             self._thread_is_set = True
         outputs = self._welcome() + self._part_with_cancelled()
         with torch.inference_mode():
-            outputs += self._decode() + self._prefill()
+            outputs += self._prefill() if self._is_prefill_next() else self._decode()
         self._store.drop_closed()
         return outputs
 
@@ -131,9 +137,9 @@ class DecoderEngine:
 
     def abandon(self) -> None:
         """Drop all rows with their caches."""
-        for row in [*self._joining, *self._prefilling, *self._answering]:
+        for row in [*self._joining, *self._prefilling.rows, *self._answering]:
             self._store.drop(row.kept)
-        self._joining, self._prefilling, self._answering = [], deque(), []
+        self._joining, self._prefilling, self._answering = [], PrefillQueue(), []
 
     @property
     def is_idle(self) -> bool:
@@ -161,41 +167,65 @@ class DecoderEngine:
     def _welcome(self) -> list[Output]:
         """Take in what has joined since the last step."""
         joined, self._joining = self._joining, []
-        self._prefilling.extend(joined)
+        self._prefilling.rows.extend(joined)
         return [(row.request, Started()) for row in joined]
 
     def _part_with_cancelled(self) -> list[Output]:
-        rows = [row for row in (*self._prefilling, *self._answering) if row.request.is_cancelled]
+        rows = [row for row in (*self._prefilling.rows, *self._answering) if row.request.is_cancelled]
         return [output for row in rows for output in self._deliver(row, [row.finished(FinishReason.CANCELLED)])]
 
     # Run
+
+    def _is_prefill_next(self) -> bool:
+        """Say whether prompts are to be read in this step: after each decode pass, and whenever there is none to make.
+
+        Requests join between steps, so one that comes during a decode pass need not wait for another.
+        """
+        return bool(self._prefilling) and (self._has_decoded or not self._answering)
 
     def _decode(self) -> list[Output]:
         """Feed every answering row its last token, in one pass."""
         rows = list(self._answering)
         if not rows:
             return []
+        started_s = self._clock()
         logits = self._runner.forward([row.kept.cache for row in rows], [[row.last_token] for row in rows])
+        self._decode_s, self._has_decoded = self._clock() - started_s, True
         return self._choose(rows, logits)
 
     def _prefill(self) -> list[Output]:
-        """Feed one chunk to the row whose turn it is; after its last chunk it answers.
+        """Read prompts, chunk by chunk, within the time there is for them; one chunk at least."""
+        self._has_decoded = False
+        left_s = self._decode_s * PREFILL_DECODES if self._answering else UNHURRIED_S
+        end_s = self._clock() + left_s
+        outputs = self._read(self._prefilling.next_row(self._answering), left_s)
+        while self._prefilling:
+            row, left_s = self._prefilling.next_row(self._answering), end_s - self._clock()
+            if not self._prefilling.fits(row, left_s):
+                break
+            outputs += self._read(row, left_s)
+        return outputs
+
+    def _read(self, row: Row, left_s: float) -> list[Output]:
+        """Feed one chunk of a row's prompt, sized for the time that is left; after its last chunk the row answers.
 
         An error here is that row's alone.
         """
-        if not self._prefilling:
-            return []
-        row = self._prefilling[0]
-        limit_tokens = CHUNK_TOKENS if self._runner.reads_in_chunks else len(row.request.prompt)
-        self._prefilling.rotate(-1)
+        if not row.read_tokens:
+            row.has_cached(self._store.borrow(row.kept, row.request))
+        tokens = row.left_to_feed
+        if self._runner.reads_in_chunks:
+            tokens = self._prefilling.chunk_tokens(row, left_s, is_hurried=bool(self._answering))
+        started_s = self._clock()
         try:
-            logits = self._runner.forward([row.kept.cache], [row.next_chunk(limit_tokens)])
+            logits = self._runner.forward([row.kept.cache], [row.next_chunk(tokens)])
         except Exception as error:
             _log_failure("Prefill", error)
             return self._deliver(row, [row.failed()])
+        self._prefilling.took(row, tokens, self._clock() - started_s)
         if row.left_to_feed:
             return []
-        self._prefilling.remove(row)
+        self._prefilling.rows.remove(row)
         self._answering.append(row)
         return self._choose([row], logits)
 
@@ -223,7 +253,7 @@ class DecoderEngine:
             if row in self._answering:
                 self._answering.remove(row)
             else:
-                self._prefilling.remove(row)
+                self._prefilling.rows.remove(row)
             if isinstance(progress[-1], Failed):
                 self._store.drop(row.kept)
             else:

@@ -29,6 +29,7 @@ class GenerationRequest(EngineRequest):
 
     `stop` are strings that end the answer and are left out of it. `conversation` names the conversation whose KV cache
     is kept between requests; None (plain HTTP) looks for a kept cache of the same `key` that the prompt extends.
+    `shared_tokens` of the prompt's first tokens, its system prompt, may be taken from another conversation of the key.
     """
 
     prompt: Sequence[int]
@@ -36,6 +37,7 @@ class GenerationRequest(EngineRequest):
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     conversation: str | None = None
+    shared_tokens: int = 0
 
 
 def check_settings(request: GenerationRequest) -> None:
@@ -52,3 +54,8 @@ def check_settings(request: GenerationRequest) -> None:
     for param, holds in claims.items():
         if not holds:
             raise AisterError("invalid_field", f"{param} is out of range.", param=param)
+
+
+def common_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return the length of the longest common prefix."""
+    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -68,6 +68,13 @@ class KVCache:
         """Keep the first `length` tokens. The room stays."""
         del self.tokens[length:]
 
+    def copy(self, other: "KVCache", length: int) -> None:
+        """Hold the first `length` tokens of another cache, in place of what was held."""
+        self.tokens.clear()
+        for layer in other._keys:
+            self.write(layer, *other.read(layer, 0, length))
+        self.tokens.extend(other.tokens[:length])
+
     def expect(self, tokens: int, at_most: int) -> None:
         """Make room for `tokens` tokens when next growing, and hold no more room than `at_most` tokens need."""
         self._expected_tokens, limit = tokens, whole_blocks(at_most)

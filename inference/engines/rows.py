@@ -19,11 +19,13 @@ class Row:
     """A request, its cache and its answer so far.
 
     While `left_to_feed` is not 0 the row is in prefill; then it holds a `last_token` to be fed by the next decode pass.
+    `token_s` is what the last pass over its prompt took, in seconds a token.
     """
 
     def __init__(self, request: GenerationRequest, kept: KeptCache, tokenizer: Any, *, limit_tokens: int) -> None:
         self.request, self.kept = request, kept
         self.last_token = -1
+        self.token_s: float | None = None
         self._limit_tokens = limit_tokens
         self._cached_tokens = len(kept.cache.tokens)
         self._said_tokens = 0
@@ -36,6 +38,15 @@ class Row:
     def left_to_feed(self) -> int:
         """How many tokens of the prompt the model has not read yet."""
         return max(0, len(self.request.prompt) - len(self.kept.cache.tokens))
+
+    @property
+    def read_tokens(self) -> int:
+        """How many tokens of the prompt the model has read for this request."""
+        return len(self.request.prompt) - self.left_to_feed - self._cached_tokens
+
+    def has_cached(self, tokens: int) -> None:
+        """Take note of how many tokens of the prompt the cache held before any was read."""
+        self._cached_tokens = tokens
 
     @property
     def usage(self) -> Usage:

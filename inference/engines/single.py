@@ -5,6 +5,7 @@ Slower, as every weight is read once for each conversation, but right for recurr
 engine's thread only.
 """
 
+import copy
 import inspect
 from collections.abc import Sequence
 
@@ -35,6 +36,14 @@ class SingleCache:
         if excess and not self._crop(excess):
             self.past, length = self._new_past(), 0
         del self.tokens[length:]
+
+    def copy(self, other: "SingleCache", length: int) -> None:
+        """Hold the first `length` tokens of another cache, in place of what was held, unless it can't go back."""
+        copied = SingleCache(self._config)
+        copied.tokens, copied.past = list(other.tokens), copy.deepcopy(other.past)
+        copied.cut(length)
+        if copied.tokens:
+            self.tokens, self.past = copied.tokens, copied.past
 
     def expect(self, tokens: int, at_most: int) -> None:
         """Do nothing: this cache grows by itself and holds no spare room."""

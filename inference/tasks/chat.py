@@ -7,7 +7,7 @@ import msgspec
 
 from inference.catalog import Task
 from inference.engines.base import Delta
-from inference.engines.generation import GenerationRequest, Sampling
+from inference.engines.generation import GenerationRequest, Sampling, common_length
 from inference.errors import AisterError
 from inference.protocol import ChatSettings, Message
 from inference.tasks.answer import Result
@@ -51,6 +51,7 @@ class ChatAnswer:
             sampling=sampling(engine, self.settings),
             stop=tuple(self.settings.stop or ()),
             conversation=self.conversation.id if self.is_kept else None,
+            shared_tokens=system_tokens(engine, self.settings.system, prompt),
         )
 
     def begin(self) -> Sequence[Delta]:
@@ -103,6 +104,11 @@ def fit(engine: "DecoderEngine", system: str | None, turns: Turns, room_tokens: 
 def encode(engine: "DecoderEngine", system: str | None, turns: Turns) -> list[int]:
     """Return the token ids of a rendered conversation."""
     return engine.text.encode([("system", system), *turns] if system else turns)
+
+
+def system_tokens(engine: "DecoderEngine", system: str | None, prompt: list[int]) -> int:
+    """Return how many of the prompt's first tokens any conversation with this system prompt begins with."""
+    return common_length(prompt, encode(engine, system, [("user", "?")]))
 
 
 def sampling(engine: "DecoderEngine", settings: ChatSettings) -> Sampling:

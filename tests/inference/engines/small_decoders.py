@@ -114,10 +114,21 @@ def load_endless(directory: Path) -> Loaded:
     return replace(load_causal_model(directory), stop_ids=frozenset())
 
 
+class Ticking:
+    """A clock on which every pass takes one second: a second goes by whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 1
+        return self.now_s
+
+
 def make_engine(loaded: Loaded, *, max_rows: int = 8, cache_bytes: int = CACHE_BYTES) -> DecoderEngine:
-    """Make an engine as `DecoderEngine.load` does."""
+    """Make an engine as `DecoderEngine.load` does, on which every pass takes a second."""
     runner, size = choose_runner(loaded.model)
-    return DecoderEngine(loaded, runner, size, threads=1, max_rows=max_rows, cache_bytes=cache_bytes)
+    return DecoderEngine(loaded, runner, size, threads=1, max_rows=max_rows, cache_bytes=cache_bytes, clock=Ticking())
 
 
 def ask(prompt: Sequence[int], *, max_tokens: int = 8, key: str = "key", **options: Any) -> GenerationRequest:
@@ -169,6 +180,17 @@ class Driver:
         for _ in range(times):
             for request, progress in self.engine.step():
                 self.answers[request].progress.append(progress)
+
+    def read_prompts(self) -> None:
+        """Step until every prompt has been read."""
+        self.step()
+        while self.engine._prefilling:
+            self.step()
+
+    def run_until_read(self, request: GenerationRequest) -> None:
+        """Let a request join, and step until every prompt has been read."""
+        self.admit(request)
+        self.read_prompts()
 
     def finish(self) -> None:
         while not self.engine.is_idle:

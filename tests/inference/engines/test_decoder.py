@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from inference.engines.base import Delta, Failed, Finished, FinishReason, Started, Usage
-from inference.engines.decoder import CHUNK_TOKENS, DecoderEngine
+from inference.engines.decoder import DecoderEngine
 from inference.engines.detokenizing import decode
 from inference.engines.generation import Sampling
 from inference.engines.kvcache import BLOCK_TOKENS
 from inference.engines.loading import LoadingError, load_causal_model
+from inference.engines.prefill import LONGEST_CHUNK
 from inference.errors import AisterError
 from tests.inference.engines.conftest import DecoderDirectory
 from tests.inference.engines.small_decoders import (
@@ -96,27 +97,10 @@ def test_requests_without_a_seed_differ(driver: Driver) -> None:
     assert first.text != second.text
 
 
-def test_a_long_prompt_does_not_stall_who_is_answering(driver: Driver) -> None:
-    short, long = ask(tokens(10), max_tokens=30), ask(tokens(3 * CHUNK_TOKENS), max_tokens=2)
-    driver.admit(short)
-    driver.step()
-    driver.admit(long)
-    recorder = Recorder(driver.engine, lambda _: None)
-    driver.step(3)
-    assert [len(text) for text, _ in recorder.rows] == [11, CHUNK_TOKENS, 12, 2 * CHUNK_TOKENS, 13, 3 * CHUNK_TOKENS]
-
-
-def test_prompts_take_turns_chunk_by_chunk(driver: Driver) -> None:
-    recorder = Recorder(driver.engine, lambda _: None)
-    driver.admit(ask(tokens(2 * CHUNK_TOKENS), max_tokens=1), ask(tokens(2 * CHUNK_TOKENS, start=5), max_tokens=1))
-    driver.step(4)
-    assert [len(row[0]) for row in recorder.rows] == [CHUNK_TOKENS, CHUNK_TOKENS, 2 * CHUNK_TOKENS, 2 * CHUNK_TOKENS]
-
-
 def test_one_pass_decodes_for_all(driver: Driver) -> None:
     recorder = Recorder(driver.engine, lambda _: None)
     driver.admit(*(ask(tokens(5 * n), max_tokens=9) for n in range(1, 5)))
-    driver.step(4)
+    driver.read_prompts()
     recorder.passes = 0
     driver.step(3)
     assert recorder.passes == 3
@@ -128,7 +112,7 @@ def test_one_pass_decodes_for_all(driver: Driver) -> None:
 def test_a_cancelled_request_ends_with_the_next_step(driver: Driver) -> None:
     request, other = ask(tokens(20), max_tokens=50), ask(tokens(20), max_tokens=5, key="other")
     driver.admit(request, other)
-    driver.step(4)
+    driver.step(5)  # its prompt, a token, the other's prompt, two tokens
     request.is_cancelled = True
     driver.step()
     assert driver.answers[request].end == Finished(FinishReason.CANCELLED, Usage(20, 0, 4))
@@ -137,14 +121,14 @@ def test_a_cancelled_request_ends_with_the_next_step(driver: Driver) -> None:
 
 
 def test_a_request_cancelled_amid_its_prompt_says_what_was_read(driver: Driver) -> None:
-    request = ask(tokens(3 * CHUNK_TOKENS))
+    request = ask(tokens(LONGEST_CHUNK + 99))
     driver.admit(request)
     driver.step()
     request.is_cancelled = True
     driver.step()
     assert driver.answers[request].progress == [
         Started(),
-        Finished(FinishReason.CANCELLED, Usage(CHUNK_TOKENS, 0, 0)),
+        Finished(FinishReason.CANCELLED, Usage(LONGEST_CHUNK, 0, 0)),
     ]
     assert driver.engine.is_idle
 
@@ -359,7 +343,7 @@ def test_after_a_step_that_raised_the_engine_goes_on(driver: Driver) -> None:
     driver.admit(answering, cancelled)
     driver.step(3)
     driver.admit(reading)
-    driver.step()
+    driver.step(2)
     driver.admit(joining)
     cancelled.is_cancelled = True
     break_cache(driver, answering)
