@@ -18,8 +18,11 @@ async def drain(say: Callable[[str], None]) -> None:
     await sessions().close(GRACE_S)
     await all_ended(CLOSE_S)
     await asyncio.to_thread(ledger.close)
+    if manager().is_loading:
+        say("A model is still being loaded: ending without it.")
+        os._exit(0)  # all that must be kept is written, and Python would wait for the loader's thread
     try:
         await asyncio.wait_for(asyncio.to_thread(manager().close), CLOSE_S)
     except TimeoutError:
-        say("A model is still being loaded: ending without it.")
-        os._exit(0)  # all that must be kept is written, and Python would wait for the loader's thread
+        say("A model does not end: ending without it.")
+        os._exit(0)

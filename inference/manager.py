@@ -175,6 +175,12 @@ class ModelManager:
             loader.submit(self.drain, list(self.slots)).result()
             loader.shutdown()
 
+    @property
+    def is_loading(self) -> bool:
+        """True while a model is being loaded, which nothing can interrupt."""
+        with self.lock:
+            return any(slot.state is State.LOADING for slot in self.slots.values())
+
     # -- leases -------------------------------------------------------------------------------------------------------
 
     def claim(self, model_id: str) -> Slot:
