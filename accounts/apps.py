@@ -1,4 +1,4 @@
-"""The Django app. It has nothing to start: no thread, no signal of another app."""
+"""The Django app. It starts nothing."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,10 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     verbose_name = "Access"
+
+    def ready(self) -> None:
+        """Have revocations announced to other processes. Runs in every command."""
+        from accounts import announcements
+        from accounts.signals import key_revoked
+
+        key_revoked.connect(announcements.on_key_revoked)

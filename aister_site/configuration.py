@@ -18,6 +18,9 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 WebAddress = Annotated[str, Meta(pattern="^(https?://[^/]+/?)?$")]
 DatabaseAddress = Annotated[str, Meta(pattern="^(postgres(ql)?://.+)?$")]
+RedisAddress = Annotated[
+    str, Meta(pattern=r"^(rediss?://([^@/]*@)?(\[.+\]|[^@/:?]+)(:\d{1,5})?(/\d*)?|unix://([^@/]*@)?/.+)?$")
+]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -50,6 +53,7 @@ SETTINGS = (
     Setting("AISTER_TRUSTED_PROXIES", Annotated[int, Meta(ge=0)], "0", "Proxies in front of Aister that add to X-Forwarded-For: the client is the entry that many from the right."),
     Setting("AISTER_LOG_LEVEL", LogLevel, "INFO", "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."),
     Setting("DATABASE_URL", DatabaseAddress, "", "Database, such as postgres://user:password@host/name; SQLite in AISTER_HOME when empty."),
+    Setting("REDIS_URL", RedisAddress, "", "Redis, such as redis://:password@host:6379, that tells several server processes of revoked keys at once; not needed for one."),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from inference.apps import manager, sessions
+from inference.apps import application, manager, sessions
 from inference.response import all_ended
 from inference.usage import ledger
 
@@ -16,6 +16,7 @@ async def drain(say: Callable[[str], None]) -> None:
     """Let open requests end, write their usage, let go of the models: in this order, for each needs the next."""
     say("Stopping ...")
     await sessions().close(GRACE_S)
+    await application().watch.close()
     await all_ended(CLOSE_S)
     await asyncio.to_thread(ledger.close)
     if manager().is_loading:

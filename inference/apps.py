@@ -1,7 +1,7 @@
 """The Django application: its `ready()` makes the process-wide model manager, and starts nothing."""
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -11,6 +11,9 @@ from inference import catalog
 from inference.engines.selection import EngineOptions, Loader
 from inference.manager import ModelManager
 from inference.sessions import SessionRegistry
+
+if TYPE_CHECKING:
+    from inference.revocation import RevocationWatch  # brings models, which can't be imported before ready()
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -22,6 +25,7 @@ class InferenceConfig(AppConfig):
     verbose_name = "Usage"
     manager: ModelManager
     sessions: SessionRegistry
+    watch: "RevocationWatch"
 
     def ready(self) -> None:
         """Make the manager. Runs in every command, twice under `runserver`: no thread, loop, database or model."""
@@ -46,7 +50,8 @@ class InferenceConfig(AppConfig):
             models, Loader(options), budget_bytes=budget_bytes, queue_capacity=configuration.AISTER_QUEUE
         )
         self.sessions = SessionRegistry(configuration.AISTER_SESSIONS)
-        self.sessions.on_open = RevocationWatch(self.sessions).session_opened
+        self.watch = RevocationWatch(self.sessions)
+        self.sessions.on_open = self.watch.session_opened
         key_revoked.connect(self.on_key_revoked)
 
     def on_key_revoked(self, *, key_id: int, **_: object) -> None:

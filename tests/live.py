@@ -11,9 +11,9 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Server:
     home: Path
     log: Path
     trust: ssl.SSLContext | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ws_url(self) -> str:
@@ -55,9 +56,9 @@ class Server:
         return wait_for(self.process, self.log, pattern)
 
     def manage(self, *arguments: str, **settings: str) -> str:
-        """Run a management command in this server's home, with the given settings, and return what it printed."""
+        """Run a management command with this server's settings and the given ones, and return what it printed."""
         command = [sys.executable, "manage.py", *arguments]
-        surroundings = environment(self.home, **settings)
+        surroundings = environment(self.home, **{**self.settings, **settings})
         done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=True)
         return done.stdout
 
@@ -105,7 +106,7 @@ def start(home: Path, program: str = "manage.py", umask: int = -1, **settings: s
         process = spawn(home, output, program, umask, **settings)
     try:
         url = wait_for(process, log, LISTENING)[1]
-        yield Server(process, url, (home / "first_key").read_text().strip(), home, log)
+        yield Server(process, url, (home / "first_key").read_text().strip(), home, log, settings=settings)
     finally:
         end(process)
     assert process.returncode == 0, log.read_text()

@@ -1,16 +1,22 @@
 """Watching for keys that other processes revoke."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError
 
+from accounts import announcements
 from accounts.models import ApiKey
+from aister_site.settings import channel_layers
 from inference import revocation
 from inference.errors import AisterError
 from inference.revocation import RevocationWatch
 from inference.sessions import SessionRegistry
+from tests.redis_server import Redis
+from tests.server.admin import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,3 +113,52 @@ async def test_the_watch_ends_with_the_last_session_and_begins_again(registry: S
     again = OpenSession(registry, key.pk)
     await database_sync_to_async(key.revoke)()
     assert await ended(again) == "revoked_key"
+
+
+# -- with Redis -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def watch(registry: SessionRegistry) -> AsyncIterator[RevocationWatch]:
+    """A watch that listens for as long as the test runs."""
+    watch = RevocationWatch(registry)
+    registry.on_open = watch.session_opened
+    yield watch
+    await watch.close()
+
+
+async def test_what_is_announced_is_looked_for_at_once(
+    registry: SessionRegistry, watch: RevocationWatch, redis: Redis, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(revocation, "INTERVAL_S", 3600)
+    settings.CHANNEL_LAYERS = channel_layers(redis.url())
+    key = await database_sync_to_async(make_key)("one")
+    session = OpenSession(registry, key.pk)
+    await asyncio.to_thread(eventually, lambda: redis.listeners == 1)
+    await database_sync_to_async(key.revoke)()
+    assert await ended(session) == "revoked_key"
+
+
+@pytest.mark.parametrize("trouble", ["never there", "stopped", "frozen", "started late"])
+async def test_without_a_redis_that_answers_the_database_still_tells(
+    trouble: str, registry: SessionRegistry, watch: RevocationWatch, absent_redis: Redis, settings: Any
+) -> None:
+    settings.CHANNEL_LAYERS = channel_layers(absent_redis.url())
+    key = await database_sync_to_async(make_key)("one")
+    if trouble in ("stopped", "frozen"):
+        await asyncio.to_thread(absent_redis.start)
+    session = OpenSession(registry, key.pk)
+    if trouble in ("stopped", "frozen"):
+        await asyncio.to_thread(eventually, lambda: absent_redis.listeners == 1)
+        {"stopped": absent_redis.stop, "frozen": absent_redis.freeze}[trouble]()
+    elif trouble == "started late":
+        await asyncio.to_thread(absent_redis.start)
+    await database_sync_to_async(key.revoke)()
+    assert await ended(session) == "revoked_key"
+    await asyncio.to_thread(announcements.announcer.wait, 10)
+
+
+async def test_without_a_redis_nothing_listens(registry: SessionRegistry, watch: RevocationWatch) -> None:
+    session = OpenSession(registry, 1)
+    assert watch.listening is None
+    registry.remove(session)

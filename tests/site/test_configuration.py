@@ -31,6 +31,11 @@ def test_values_are_converted_and_empty_ones_are_defaults() -> None:
         ("AISTER_URL", "https://models.example.com/below"),
         ("DATABASE_URL", "mysql://user:hunter2@host/name"),
         ("DATABASE_URL", "hunter2@host"),
+        ("REDIS_URL", "http://:hunter2@host"),
+        ("REDIS_URL", "hunter2@host:6379"),
+        ("REDIS_URL", "redis://:hunter2@"),
+        ("REDIS_URL", "redis://:hunter2@host:port"),
+        ("REDIS_URL", "redis://:hunter2@host/name"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_but_not_shown(name: str, value: str) -> None:
@@ -40,6 +45,14 @@ def test_a_value_that_does_not_fit_is_named_but_not_shown(name: str, value: str)
     assert message.startswith(f"{name} can't be used: ")
     assert "\n" not in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["redis://host", "rediss://user:hunter2@host:6380/2", "redis://[::1]:6379", "unix://:hunter2@/run/redis.sock"],
+)
+def test_a_redis_may_be_anywhere(address: str) -> None:
+    assert Configuration({"REDIS_URL": address}).REDIS_URL == address
 
 
 def test_a_setting_that_is_not_in_the_table_is_an_error_that_names_the_table() -> None:

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts import scopes
+from accounts import announcements, scopes
 from accounts.models import ApiKey
 
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -59,6 +59,7 @@ class Command(BaseCommand):
         """Revoke one key, named by its id or masked text."""
         key = find_key(options["id"])
         if key.revoke():
+            announcements.announcer.wait(announcements.PATIENCE_S)
             self.stdout.write(f"Revoked {key.masked} ({key.name}). Its sessions close within a second.")
         else:
             self.stdout.write(f"{key.masked} ({key.name}) was revoked before, at {moment(key.revoked_at)} UTC.")
