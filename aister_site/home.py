@@ -31,6 +31,20 @@ def secret(home: Path, name: str) -> str:
         raise unusable(home, error) from None
 
 
+def private_file(home: Path, name: str) -> Path:
+    """Return `home/name`, made empty where there is none, readable by its owner only.
+
+    For the database: SQLite would make it readable by all, and its other files take after it. It holds the sessions
+    of the signed-in.
+    """
+    path = home / name
+    try:
+        os.close(os.open(path, os.O_CREAT, 0o600))
+    except OSError as error:
+        raise unusable(home, error) from None
+    return path
+
+
 def write_secret(path: Path, text: str) -> None:
     """Write `text` to `path` with mode 0600, whole or not at all, whoever reads it meanwhile.
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,7 +87,7 @@ def database() -> dict[str, Any]:
         return configured
     return {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": HOME / "aister.sqlite3",
+        "NAME": home.private_file(HOME, "aister.sqlite3"),
         "TEST": {"NAME": HOME / "test.sqlite3"},
         "OPTIONS": {
             # A transaction that reads, then writes, fails at once when another wrote meanwhile, whatever the timeout:
@@ -98,20 +99,7 @@ def database() -> dict[str, Any]:
     }
 
 
-def channel_layers(redis_url: str) -> dict[str, Any]:
-    """The one channel layer, where there is a Redis: for announcements between processes, which may be lost.
-
-    Left to itself, a connection waits for as long as Redis hangs.
-    """
-    if not redis_url:
-        return {}
-    host = {"address": redis_url, "socket_connect_timeout": 1, "socket_timeout": 1}
-    layer = "channels_redis.pubsub.RedisPubSubChannelLayer"
-    return {"default": {"BACKEND": layer, "CONFIG": {"hosts": [host], "prefix": "aister"}}}
-
-
 DATABASES = {"default": database()}
-CHANNEL_LAYERS = channel_layers(CONFIGURATION.REDIS_URL)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
@@ -133,12 +121,21 @@ def is_unexpected(record: logging.LogRecord) -> bool:
     return record.levelno < logging.ERROR or record.exc_info is not None
 
 
+def tell_origins_only(record: logging.LogRecord) -> bool:
+    """Leave addresses out of what Django says of a form that came from elsewhere, but for the origins: they say why."""
+    if isinstance(record.args, tuple):
+        record.msg = "Forbidden (%s)"
+        record.args = (re.sub(r"(https?://[^/\s]*)\S*", r"\1", str(record.args[0])),)
+    return True
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "filters": {
         "unexpected": {"()": "django.utils.log.CallbackFilter", "callback": is_unexpected},
+        "origins": {"()": "django.utils.log.CallbackFilter", "callback": tell_origins_only},
         "seldom": {"()": "aister_site.seldom.SeldomFilter"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
@@ -146,9 +143,9 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {"filters": ["unexpected"]},
+        "django.security.csrf": {"filters": ["origins"]},
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for every scanner that passes by
         "daphne": {"level": "WARNING"},
         "psycopg.pool": {"filters": ["seldom"]},  # a line for each connection that it tries to make, without end
-        "channels_redis": {"level": "CRITICAL"},  # a traceback a second while Redis is away: we say so once
     },
 }
