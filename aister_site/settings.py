@@ -99,7 +99,20 @@ def database() -> dict[str, Any]:
     }
 
 
+def channel_layers(redis_url: str) -> dict[str, Any]:
+    """The one channel layer, where there is a Redis: for announcements between processes, which may be lost.
+
+    Left to itself, a connection waits for as long as Redis hangs.
+    """
+    if not redis_url:
+        return {}
+    host = {"address": redis_url, "socket_connect_timeout": 1, "socket_timeout": 1}
+    layer = "channels_redis.pubsub.RedisPubSubChannelLayer"
+    return {"default": {"BACKEND": layer, "CONFIG": {"hosts": [host], "prefix": "aister"}}}
+
+
 DATABASES = {"default": database()}
+CHANNEL_LAYERS = channel_layers(CONFIGURATION.REDIS_URL)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
@@ -147,5 +160,6 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for every scanner that passes by
         "daphne": {"level": "WARNING"},
         "psycopg.pool": {"filters": ["seldom"]},  # a line for each connection that it tries to make, without end
+        "channels_redis": {"level": "CRITICAL"},  # a traceback a second while Redis is away: we say so once
     },
 }
