@@ -6,7 +6,8 @@ Anything that the operator can mend raises ConfigurationError, with one line tha
 import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.core.management import call_command
@@ -86,30 +87,50 @@ def warm(manager: ModelManager, on_done: Callable[[list[str]], None], on_fault: 
 
 
 def load(manager: ModelManager, on_done: Callable[[list[str]], None], on_fault: Callable[[str], None]) -> None:
-    """Load the default models and what their first requests would wait for.
+    """Load the default models, and then what their first requests would wait for."""
+    model_ids = [entry.id for entry in manager.catalog if entry.is_default]
+    try:
+        for model in load_models(manager, model_ids):
+            with named(model.entry.id):
+                prepare_detection(model)
+    except ConfigurationError as fault:
+        on_fault(str(fault))
+    else:
+        on_done(model_ids)
 
-    Garbage collection is off meanwhile: importing torch and transformers makes 2,400 modules' worth of objects that
+
+def load_models(manager: ModelManager, model_ids: list[str]) -> list[Model]:
+    """Return the models when all are loaded; raise ConfigurationError for the first that can't be.
+
+    Garbage collection is off until then: importing torch and transformers makes 2,400 modules' worth of objects that
     stay, and looking through them again and again took a fifth of the time. Frozen, they cost no pause later either.
     """
     gc.disable()
-    models = [entry.id for entry in manager.catalog if entry.is_default]
+    models = []
     try:
-        for model_id, future in zip(models, manager.preload(models), strict=True):
-            try:
-                prepare_detection(future.result())
-            except AisterError as error:
-                on_fault(f"Model {model_id} can't be used. {error.message}")
-                return
-        on_done(models)
+        for model_id, future in zip(model_ids, manager.preload(model_ids), strict=True):
+            with named(model_id):
+                models.append(future.result())
     finally:
         gc.freeze()
         gc.enable()
+    return models
+
+
+@contextmanager
+def named(model_id: str) -> Iterator[None]:
+    """Turn an AisterError into a ConfigurationError that says which model can't be used."""
+    try:
+        yield
+    except AisterError as error:
+        raise ConfigurationError(f"Model {model_id} can't be used. {error.message}") from None
 
 
 def prepare_detection(model: Model) -> None:
-    """Load what tells a translation model's languages apart: 2 s that the first request without a source would wait.
+    """Load what tells a translation model's languages apart: 1 to 2 s that the first request without a source would wait.
 
-    Raises AisterError (wrong_task) for a model that names no languages.
+    After the models, not with them: requests with a source need none of it. Raises AisterError (wrong_task) for a model
+    that names no languages.
     """
     if model.entry.task == "translation":
         languages = model.engine.text.languages  # type: ignore[attr-defined]  # a translation model's engine has it

@@ -7,6 +7,7 @@ out as German, "ok" as nothing), so it is for long lists of languages.
 """
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from lingua import IsoCode639_1, Language, LanguageDetector, LanguageDetectorBui
 UNCERTAIN_BELOW = 0.5
 HIGH_ACCURACY_LANGUAGES = 12  # some 30 MB each
 READ_CHARACTERS = 1000  # more says nothing new
+PAUSE_S = 0.02  # between two languages: enough for a few small requests
 MAX_DETECTORS = 8  # sets of languages kept; most models need one
 
 _NAMES = {"no": "nb"}  # ours to lingua's, where they differ: M2M100 writes Bokmål `no`
@@ -91,7 +93,17 @@ def _known_to_lingua(languages: Iterable[str]) -> dict[Language, str]:
 
 
 def _build(languages: list[Language]) -> LanguageDetector:
+    """Build a detector one language after the other, with pauses in which others run: lingua holds the interpreter.
+
+    All at once, a server would answer nobody for as long as all of them take.
+    """
+    for language in languages:
+        _builder([language], len(languages)).build()
+        time.sleep(PAUSE_S)
+    return _builder(languages, len(languages)).build()
+
+
+def _builder(languages: list[Language], of: int) -> LanguageDetectorBuilder:
+    """Return what loads some languages of a set of `of`, whose size decides how accurate it is."""
     builder = LanguageDetectorBuilder.from_languages(*languages).with_preloaded_language_models()
-    if len(languages) > HIGH_ACCURACY_LANGUAGES:
-        builder = builder.with_low_accuracy_mode()
-    return builder.build()
+    return builder if of <= HIGH_ACCURACY_LANGUAGES else builder.with_low_accuracy_mode()

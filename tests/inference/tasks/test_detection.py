@@ -83,6 +83,16 @@ def test_one_detector_is_built_for_a_set_of_languages(monkeypatch: pytest.Monkey
     assert detector_for(["en", "de"]) is built[0]
 
 
+def test_others_run_between_two_languages_of_a_detector_that_is_being_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(detection.time, "sleep", lambda _: both.wait())
+    building = threading.Thread(target=Detector, args=[SIX])
+    building.start()
+    for _ in SIX:
+        both.wait()
+    building.join()
+
+
 def test_detectors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detection, "_detectors", {})
     for number in range(detection.MAX_DETECTORS + 3):
