@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Django's command line for Aister: `python manage.py help` lists what there is."""
 
+import gc
 import os
 import sys
 
@@ -10,6 +11,8 @@ from aister_site.configuration import ConfigurationError
 def main() -> None:
     """Run one management command; what the operator can mend ends it with one line instead of a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aister_site.settings")
+    if sys.argv[1:2] == ["serve"]:
+        gc.disable()  # until its models are loaded: what is imported stays, and looking through it takes time
     from django.core.management import execute_from_command_line
 
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand
 
-from aister_site import database, shutdown, startup, welcome
+from aister_site import database, linking, shutdown, startup, welcome
 from inference.apps import manager
 
 
@@ -20,9 +20,10 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Serve until SIGTERM or Ctrl-C."""
+        self.started_s = time.monotonic()
+        linking.link_torch()
         from aister_site import server
 
-        self.started_s = time.monotonic()
         configuration = settings.CONFIGURATION
         self.is_terminal = sys.stdout.isatty()
         address = server.check_address(configuration.HOST, configuration.PORT)
