@@ -13,7 +13,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from msgspec import UNSET
 
 from inference.engines.base import Delta, Failed, Finished, FinishReason, Started, Usage
 from inference.errors import AisterError, trace
+from inference.fairness import FairPool
 from inference.manager import Model, ModelManager
 from inference.models import UsageRecord
 from inference.protocol import (
@@ -46,7 +46,7 @@ Transport = Literal["websocket", "http"]
 Status = Literal["completed", "cancelled", "failed"]
 
 # Tokenising and detecting languages: short work, too long for the event loop. Its threads start at first use.
-WORKERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="aister-prepare")
+WORKERS = FairPool(2, "aister-prepare")
 
 
 RUNNING: set["asyncio.Task[None]"] = set()
@@ -143,8 +143,8 @@ class Response:
 
     async def submit(self, model: Model) -> bool:
         """Prepare and queue the request, from now on cancelled through the scheduler; False when it is cancelled."""
-        loop = asyncio.get_running_loop()
-        request = await loop.run_in_executor(WORKERS, self.answer.prepare, model.engine, str(self.key_id))
+        key = str(self.key_id)
+        request = await asyncio.wrap_future(WORKERS.submit(key, self.answer.prepare, model.engine, key))
         if not self.is_cancelled:
             model.scheduler.submit(request, self.hear)
             self.stop = lambda: model.scheduler.cancel(request)

@@ -6,20 +6,23 @@ everything for that loop.
 
 Promises: every request submitted is told exactly one end (`Finished` or `Failed`), also when the engine raises, when
 the thread dies and when the scheduler stops. The queue is bounded; a full one refuses with `overloaded` before
-anything runs.
+anything runs, and what has waited for `patience_s` fails with it. One key can take neither the whole queue nor the
+whole engine: the last quarter of both is for others.
 """
 
 import asyncio
 import logging
+import math
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from inference.engines.base import Engine, EngineRequest, Failed, Finished, FinishReason, Output, Progress, Usage
 from inference.errors import AisterError, trace
+from inference.fairness import FairQueue, share_of
 
 log = logging.getLogger(__name__)
 
@@ -36,63 +39,13 @@ News = Progress | Queued
 Listener = Callable[[News], None]
 
 
-class FairQueue(Generic[R]):
-    """Requests that wait for one model: a line for each key, and the keys take turns. Guarded by its owner's lock."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.lines: OrderedDict[str, deque[R]] = OrderedDict()
-        self.size = 0
-
-    def put(self, request: R) -> None:
-        """Add a request to its key's line; raise AisterError (overloaded) when the queue is full."""
-        if self.size >= self.capacity:
-            raise AisterError("overloaded")
-        self.lines.setdefault(request.key, deque()).append(request)
-        self.size += 1
-
-    def head(self) -> R | None:
-        """Return the request whose turn it is."""
-        return next((line[0] for line in self.lines.values()), None)
-
-    def pop(self) -> R:
-        """Take the request whose turn it is; its key goes to the end of the round. Raises StopIteration when empty."""
-        key, line = next(iter(self.lines.items()))
-        request = line.popleft()
-        self.size -= 1
-        del self.lines[key]
-        if line:
-            self.lines[key] = line
-        return request
-
-    def take_cancelled(self) -> list[R]:
-        """Remove and return the requests that were cancelled while they waited."""
-        cancelled = [request for line in self.lines.values() for request in line if request.is_cancelled]
-        for request in cancelled:
-            self.remove(request)
-        return cancelled
-
-    def remove(self, request: R) -> None:
-        """Remove one waiting request."""
-        line = self.lines[request.key]
-        line.remove(request)
-        self.size -= 1
-        if not line:
-            del self.lines[request.key]
-
-    def in_order(self) -> list[R]:
-        """Return all requests in the order in which they would be taken if no other came."""
-        lines = [list(line) for line in self.lines.values()]
-        rounds = max(map(len, lines), default=0)
-        return [line[turn] for turn in range(rounds) for line in lines if turn < len(line)]
-
-
 @dataclass(slots=True)
 class Ticket:
-    """Who hears of a request, and the position last told."""
+    """Who hears of a request, until when it may wait, and the position last told."""
 
     loop: asyncio.AbstractEventLoop
     listener: Listener
+    deadline_s: float
     position: int = 0
 
 
@@ -118,10 +71,21 @@ class Pace:
 class Scheduler(Generic[R]):
     """Feeds one engine from one queue, on one thread."""
 
-    def __init__(self, name: str, engine: Engine[R], *, capacity: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        engine: Engine[R],
+        *,
+        capacity: int,
+        patience_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self.engine = engine
-        self.queue: FairQueue[R] = FairQueue(capacity)
+        self.capacity = capacity
+        self.patience_s = patience_s
+        self.clock = clock
+        self.queue: FairQueue[R] = FairQueue()
         self.tickets: dict[EngineRequest, Ticket] = {}
         self.calls: deque[Callable[[], None]] = deque()
         self.pace = Pace()
@@ -147,15 +111,25 @@ class Scheduler(Generic[R]):
         scheduler stops.
         """
         self.engine.check(request)
-        ticket = Ticket(asyncio.get_running_loop(), listener)
+        ticket = Ticket(asyncio.get_running_loop(), listener, self.clock() + self.patience_s)
         with self.wakeup:
             if not self.is_alive:
                 raise AisterError("restarting")
-            if self.queue.size >= self.queue.capacity:
-                raise AisterError("overloaded", retry_after_s=self.pace.wait_s(self.queue.size))
+            self.check_place(request.key)
             self.queue.put(request)
             self.tickets[request] = ticket
             self.wakeup.notify()
+
+    def check_place(self, key: str) -> None:
+        """Raise AisterError (overloaded) when the queue is full, or the key has its share of it."""
+        if self.queue.size >= self.capacity:
+            raise AisterError("overloaded", retry_after_s=self.pace.wait_s(self.queue.size))
+        waiting = self.queue.waiting(key)
+        if waiting >= share_of(self.capacity):
+            message = (
+                f"This key has {waiting} requests waiting for the model, as many as one may have. Try again later."
+            )
+            raise AisterError("overloaded", message, retry_after_s=self.pace.wait_s(waiting))
 
     def cancel(self, request: EngineRequest) -> None:
         """Cancel a request, waiting or running; its end follows within a step. Nothing happens when it has ended."""
@@ -203,7 +177,7 @@ class Scheduler(Generic[R]):
     def turn(self) -> None:
         """Let requests join, run one step, and tell what came of it."""
         self.make_calls()
-        outputs: list[tuple[EngineRequest, News]] = [*self.drop_cancelled(), *self.admit_waiting()]
+        outputs: list[tuple[EngineRequest, News]] = [*self.drop_waiting(), *self.admit_waiting()]
         outputs += self.positions()
         if not self.engine.is_idle:
             outputs += self.step()
@@ -218,10 +192,24 @@ class Scheduler(Generic[R]):
             except Exception as fault:
                 log.error("A call on the thread of model %s failed.\n%s", self.name, trace(fault))
 
-    def drop_cancelled(self) -> list[Output]:
-        """End the requests that were cancelled while they waited."""
+    def drop_waiting(self) -> list[Output]:
+        """End the requests that were cancelled while they waited, and those that have waited too long."""
+        now_s, dropped = self.clock(), list[Output]()
         with self.wakeup:
-            return [(request, Finished(FinishReason.CANCELLED, Usage())) for request in self.queue.take_cancelled()]
+            for request in self.queue.in_order():
+                if request.is_cancelled:
+                    dropped.append((request, Finished(FinishReason.CANCELLED, Usage())))
+                elif self.tickets[request].deadline_s <= now_s:
+                    dropped.append((request, Failed(self.too_late())))
+                else:
+                    continue
+                self.queue.remove(request)
+        return dropped
+
+    def too_late(self) -> AisterError:
+        """Return what a client is told whose request has waited too long."""
+        message = f"The request has waited {self.patience_s:g} s for the model. Try again later."
+        return AisterError("overloaded", message, retry_after_s=self.pace.wait_s(self.queue.size))
 
     def admit_waiting(self) -> list[Output]:
         """Let requests join while there is room, each key in its turn; return those that failed to."""
@@ -234,21 +222,25 @@ class Scheduler(Generic[R]):
         return failed
 
     def next_to_admit(self) -> R | None:
-        """Take the request whose turn it is, if the engine has room for it.
+        """Take the request whose turn it is, if the engine has room for it. Keys that have their share wait.
 
         An idle engine takes whatever `check` let through, so that a wrong estimate of room can't stop the queue for
         ever.
         """
         with self.wakeup:
-            head = self.queue.head()
+            head = self.queue.head(self.engine.has_its_share)
             if head is None or not (self.engine.has_room_for(head) or self.engine.is_idle):
                 return None
-            return self.queue.pop()
+            self.queue.take(head)
+            return head
 
     def positions(self) -> list[tuple[EngineRequest, News]]:
         """Return the new positions of the requests whose position has changed."""
         changed: list[tuple[EngineRequest, News]] = []
         with self.wakeup:
+            if not self.queue.has_changed:
+                return []
+            self.queue.has_changed = False
             for position, request in enumerate(self.queue.in_order(), start=1):
                 ticket = self.tickets[request]
                 if ticket.position != position:
@@ -288,7 +280,7 @@ class Scheduler(Generic[R]):
             if ticket is not None:
                 by_loop.setdefault(ticket.loop, []).append((ticket.listener, news))
                 ended += is_end
-        self.pace.ended(time.monotonic(), ended)
+        self.pace.ended(self.clock(), ended)
         for loop, calls in by_loop.items():
             self.tell(loop, calls)
 

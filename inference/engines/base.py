@@ -5,7 +5,7 @@ nowhere else. `check` and the tokenising methods of the engines may be called fr
 `is_cancelled` may be set from any thread; the engine sees it at its next step.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -31,10 +31,15 @@ class Usage:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class EngineRequest:
-    """One request as an engine sees it. `key` is whose it is: fairness and kept caches go by it."""
+    """One request as an engine sees it.
+
+    `key` is whose it is: fairness and kept caches go by it. One that `goes_ahead`, of a conversation under way, is
+    answered before the key's others.
+    """
 
     key: str
-    is_cancelled: bool = field(default=False)
+    goes_ahead: bool = False
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,9 @@ class Engine(Protocol[R_contra]):
 
     def has_room_for(self, request: R_contra) -> bool:
         """Say whether the request could join now, beside what is running."""
+
+    def has_its_share(self, key: str) -> bool:
+        """Say whether the key has as much of the engine as one may have, and must leave the rest to others."""
 
     def admit(self, request: R_contra) -> None:
         """Let the request join. Its outputs, `Started` first, come from the next steps."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from inference.engines.generation import GenerationRequest, common_length
 from inference.engines.kvcache import CacheSize
 from inference.engines.runners import Cache
+from inference.fairness import share_of
 
 
 @dataclass(eq=False, slots=True)
@@ -63,6 +64,11 @@ class CacheStore:
         ):
             return False
         return self._reserved_bytes() + self._size.of(total_tokens) <= self._budget_bytes
+
+    def has_its_share(self, key: str) -> bool:
+        """Say whether what is running for a key has its share of the budget."""
+        reserved = sum(kept.reserved_bytes for kept in self._running if kept.key == key)
+        return reserved > 0 and reserved >= share_of(self._budget_bytes)
 
     def take(self, request: GenerationRequest, total_tokens: int, new_cache: Callable[[], Cache]) -> KeptCache:
         """Return the request's cache with room reserved, cut to what it shares with all but the prompt's last token."""

@@ -24,6 +24,7 @@ from inference.engines.rows import Row
 from inference.engines.runners import Runner, choose_runner
 from inference.engines.sampling import choose_tokens
 from inference.errors import AisterError, trace
+from inference.fairness import share_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,12 @@ class DecoderEngine:
         """Say whether there is a row, and room for all of the request's K and V, beside what is running."""
         rows = len(self._joining) + len(self._prefilling) + len(self._answering)
         return rows < self._max_rows and self._store.has_room_for(request, self._total_tokens(request))
+
+    def has_its_share(self, key: str) -> bool:
+        """Say whether the key has its share of the rows, or of the room for K and V."""
+        rows = [*self._joining, *self._prefilling.rows, *self._answering]
+        count = sum(row.request.key == key for row in rows)
+        return count >= share_of(self._max_rows) or self._store.has_its_share(key)
 
     def admit(self, request: GenerationRequest) -> None:
         """Let the request join, with the cache that its conversation has kept."""

@@ -15,6 +15,7 @@ from inference.engines.base import Delta, Failed, Finished, FinishReason, Output
 from inference.engines.sequence_pool import Joined, SequencePool, SequenceRequest, Ticket
 from inference.engines.translation_text import TranslationText
 from inference.errors import AisterError, trace
+from inference.fairness import share_of
 
 if TYPE_CHECKING:
     from inference.engines.seq2seq_decoding import Batch, Row
@@ -101,6 +102,10 @@ class Seq2SeqEngine:
     def has_room_for(self, request: SequenceRequest) -> bool:  # noqa: ARG002  # every request counts the same
         """Say whether the request could join now."""
         return len(self._pool) < MAX_REQUESTS
+
+    def has_its_share(self, key: str) -> bool:
+        """Say whether the key has its share of the requests that may join."""
+        return sum(request.key == key for request in self._pool.joined) >= share_of(MAX_REQUESTS)
 
     def admit(self, request: SequenceRequest) -> None:
         """Let the request join."""

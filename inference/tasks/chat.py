@@ -46,6 +46,7 @@ class ChatAnswer:
         prompt, self.truncated = fit(engine, self.settings.system, turns, context - min(wanted, context // 2))
         return GenerationRequest(
             key=key,
+            goes_ahead=any(message.role == "assistant" for message in self.draft),
             prompt=prompt,
             max_tokens=min(wanted, context - len(prompt)),
             sampling=sampling(engine, self.settings),

@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.engines.base import Delta, EngineRequest, Finished, FinishReason, Output, Started, Usage
 from inference.errors import AisterError
+from inference.fairness import share_of
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -39,6 +40,9 @@ class ScriptedEngine:
 
     def has_room_for(self, request: ScriptedRequest) -> bool:
         return len(self.running) < self.rows
+
+    def has_its_share(self, key: str) -> bool:
+        return sum(request.key == key for request in self.running) >= share_of(self.rows)
 
     def admit(self, request: ScriptedRequest) -> None:
         if request.fails_to_join:

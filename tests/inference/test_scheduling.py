@@ -5,12 +5,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from inference.engines.base import Delta, EngineRequest, Failed, Finished, FinishReason, Started
+from inference.engines.base import Delta, Failed, Finished, FinishReason, Started
 from inference.errors import AisterError
-from inference.scheduling import FairQueue, News, Pace, Queued, Scheduler
+from inference.scheduling import News, Pace, Queued, Scheduler
 from tests.inference.scripted_engine import ScriptedEngine, ScriptedRequest
 
 CLIENTS_TEXT = "what a client wrote"
@@ -67,47 +65,6 @@ async def hold(scheduler: Scheduler[ScriptedRequest], engine: ScriptedEngine) ->
     return listener
 
 
-# -- the queue --------------------------------------------------------------------------------------------------------
-
-
-def test_keys_take_turns_whatever_the_length_of_their_lines() -> None:
-    queue: FairQueue[EngineRequest] = FairQueue(10)
-    for key in "aaabbc":
-        queue.put(EngineRequest(key=key))
-    assert [queue.pop().key for _ in range(6)] == ["a", "b", "c", "a", "b", "a"]
-
-
-def test_a_full_queue_refuses() -> None:
-    queue: FairQueue[EngineRequest] = FairQueue(1)
-    queue.put(EngineRequest(key="a"))
-    with pytest.raises(AisterError, match="overloaded"):
-        queue.put(EngineRequest(key="b"))
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=30))
-def test_the_told_order_is_the_order_of_service(arrivals: list[tuple[str, bool]]) -> None:
-    queue: FairQueue[EngineRequest] = FairQueue(100)
-    for key, pops in arrivals:
-        queue.put(EngineRequest(key=key))
-        if pops:
-            queue.pop()
-    told = queue.in_order()
-    assert queue.head() is (told[0] if told else None)
-    assert [queue.pop() for _ in range(queue.size)] == told
-    assert queue.lines == {}
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=20))
-def test_only_the_cancelled_leave_and_the_rest_keep_their_order(arrivals: list[tuple[str, bool]]) -> None:
-    queue: FairQueue[EngineRequest] = FairQueue(100)
-    requests = [EngineRequest(key=key, is_cancelled=cancelled) for key, cancelled in arrivals]
-    for request in requests:
-        queue.put(request)
-    assert set(queue.take_cancelled()) == {request for request in requests if request.is_cancelled}
-    assert set(queue.in_order()) == {request for request in requests if not request.is_cancelled}
-    assert queue.size == len(queue.in_order())
-
-
 def test_the_wait_follows_the_pace_within_bounds() -> None:
     pace = Pace()
     for moment_s in range(100):
@@ -155,14 +112,72 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(
     scheduler: Scheduler[ScriptedRequest], engine: ScriptedEngine
 ) -> None:
     await hold(scheduler, engine)
-    listeners = [submit(scheduler)[1] for _ in range(8)]
+    listeners = [submit(scheduler, key)[1] for key in "aaaabbbb"]
     with pytest.raises(AisterError) as caught:
-        submit(scheduler)
+        submit(scheduler, "c")
     assert caught.value.code == "overloaded"
     assert caught.value.retry_after_s is not None
     engine.gate.set()
     for listener in listeners:
         await listener.ended()
+
+
+async def test_one_key_can_not_fill_the_queue(scheduler: Scheduler[ScriptedRequest], engine: ScriptedEngine) -> None:
+    await hold(scheduler, engine)
+    listeners = [submit(scheduler, "greedy")[1] for _ in range(6)]
+    with pytest.raises(AisterError) as caught:
+        submit(scheduler, "greedy")
+    assert (caught.value.code, caught.value.retry_after_s) == ("overloaded", 6.0)
+    assert "This key has 6 requests waiting" in caught.value.message
+    listeners.append(submit(scheduler, "modest")[1])
+    engine.gate.set()
+    for listener in listeners:
+        assert isinstance(await listener.ended(), Finished)
+
+
+async def test_one_key_can_not_fill_the_engine() -> None:
+    engine = ScriptedEngine(rows=4)
+    scheduler: Scheduler[ScriptedRequest] = Scheduler("shared", engine, capacity=8)
+    engine.gate.clear()
+    scheduler.start()
+    greedy = [submit(scheduler, "greedy", words=["x"] * 100_000)[1] for _ in range(5)]
+    assert await asyncio.to_thread(engine.in_step.wait, 10)
+    _, modest = submit(scheduler, "modest")
+    engine.gate.set()
+    assert isinstance(await modest.ended(), Finished)
+    assert [listener.end.done() for listener in greedy] == [False] * 5
+    await asyncio.to_thread(scheduler.stop)
+
+
+async def test_what_waits_too_long_fails_and_is_told_when_to_come_back() -> None:
+    engine, now_s = ScriptedEngine(), 0.0
+    scheduler: Scheduler[ScriptedRequest] = Scheduler("slow", engine, capacity=8, patience_s=60.0, clock=lambda: now_s)
+    scheduler.start()
+    busy = await hold(scheduler, engine)
+    _, late = submit(scheduler, "late")
+    now_s = 1.0
+    _, in_time = submit(scheduler, "in time")
+    now_s = 60.5
+    engine.gate.set()
+    end = await late.ended()
+    assert isinstance(end, Failed)
+    assert end.error.code == "overloaded"
+    assert end.error.message == "The request has waited 60 s for the model. Try again later."
+    assert end.error.retry_after_s is not None
+    assert [type(await listener.ended()) for listener in (busy, in_time)] == [Finished, Finished]
+    await asyncio.to_thread(scheduler.stop)
+
+
+async def test_a_conversation_under_way_goes_before_new_ones_of_its_key(
+    scheduler: Scheduler[ScriptedRequest], engine: ScriptedEngine
+) -> None:
+    busy = await hold(scheduler, engine)
+    listeners = [submit(scheduler, "a")[1], submit(scheduler, "b")[1], submit(scheduler, "a", goes_ahead=True)[1]]
+    engine.gate.set()
+    for listener in (busy, *listeners):
+        await listener.ended()
+    positions = [[news.position for news in listener.news if isinstance(news, Queued)] for listener in listeners]
+    assert positions == [[3, 2, 1], [2, 1], [1]]
 
 
 async def test_what_the_engine_can_never_do_is_refused_before_it_waits(scheduler: Scheduler[ScriptedRequest]) -> None:
