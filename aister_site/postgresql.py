@@ -12,7 +12,10 @@ INTERVAL_S = 0.1  # psycopg's: how often it looks for Ctrl-C
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection whose waits end. One that got no answer in time is closed: what it waits for may still come."""
+    """A connection whose waits end. One that got no answer in time is closed: what it waits for may still come.
+
+    So are those of its pool that wait to be lent: they are likely to be no better, and each would take as long again.
+    """
 
     def wait(self, gen: Any, interval: float = INTERVAL_S, timeout: float | None = None) -> Any:
         """Wait for the server; raise psycopg.OperationalError when it does not answer in time."""
@@ -25,6 +28,9 @@ class Connection(psycopg.Connection[Any]):
             if limit is None or not is_hung or monotonic() - began_s < limit:
                 raise
             self.close()
+            pool = getattr(self, "_pool", None)  # set when a pool lends it
+            if pool is not None:
+                pool.drain()
             raise psycopg.OperationalError(f"no answer within {limit:g} s") from None
 
 

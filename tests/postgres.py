@@ -67,9 +67,15 @@ class Postgres:
         """An environment in which nothing of whoever runs the tests leaks in."""
         return {"PATH": os.defpath, "LANG": "C"}
 
-    def url(self, database: str) -> str:
-        """Return the address of a database, as DATABASE_URL takes it."""
-        return f"postgres://aister@127.0.0.1:{self.port}/{database}"
+    @property
+    def pid(self) -> int:
+        """The process that takes new connections."""
+        assert self.process is not None
+        return self.process.pid
+
+    def url(self, database: str, role: str = "aister") -> str:
+        """Return the address of a database, as DATABASE_URL takes it. The role `aister` may do everything."""
+        return f"postgres://{role}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Start the cluster and wait until it answers."""
@@ -106,11 +112,37 @@ class Postgres:
             self.process.wait(START_S)
             self.process = None
 
+    def run(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as a superuser, each in a transaction of its own."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
     def create(self, database: str) -> str:
         """Make an empty database and return its address."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{database}"')
+        self.run(f'CREATE DATABASE "{database}"')
         return self.url(database)
+
+    def create_on(self, disk: Path, database: str, role: str) -> str:
+        """Make an empty database on a disk, with an owner who is no superuser; return its address for the owner."""
+        if self.who:
+            shutil.chown(disk, OWNER, OWNER)
+        self.run(
+            f"CREATE ROLE {role} LOGIN",
+            f"CREATE TABLESPACE {database} LOCATION '{disk}'",
+            f"CREATE DATABASE {database} OWNER {role} TABLESPACE {database}",
+        )
+        return self.url(database, role)
+
+    def drop(self, database: str, role: str) -> None:
+        """Remove what `create_on` made."""
+        self.run(f"DROP DATABASE {database} WITH (FORCE)", f"DROP TABLESPACE {database}", f"DROP ROLE {role}")
+
+    def backends(self, role: str) -> list[int]:
+        """Return the process ids of a role's connections."""
+        with psycopg.connect(self.url("postgres")) as connection:
+            found = connection.execute("SELECT pid FROM pg_stat_activity WHERE usename = %s", [role])
+            return [pid for (pid,) in found]
 
 
 @pytest.fixture(scope="session")

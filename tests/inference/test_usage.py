@@ -336,10 +336,10 @@ async def test_the_ledger_finds_out_by_itself_that_rows_would_be_written_again(
 async def test_a_row_that_is_refused_alone_says_nothing_of_the_next(
     ledger: Ledger, key: ApiKey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nobody = record(key, "req_bad")
-    nobody.key_id = key.pk + 1000
-    with pytest.raises(AisterError, match="usage_unavailable"):
-        await post(ledger, nobody)
+    for request_id in ("req_bad", "req_worse"):
+        nobody = record(key, request_id, key_id=key.pk + 1000)
+        with pytest.raises(AisterError, match="usage_unavailable"):
+            await post(ledger, nobody)
     assert not ledger.is_failing
     assert [message.splitlines()[0] for message in caplog.messages] == [
         "The database refused the usage of a request, which fails for it."
