@@ -47,7 +47,11 @@ class InferenceConfig(AppConfig):
             cache_bytes=budget_bytes // 4,
         )
         self.manager = ModelManager(
-            models, Loader(options), budget_bytes=budget_bytes, queue_capacity=configuration.AISTER_QUEUE
+            models,
+            Loader(options),
+            budget_bytes=budget_bytes,
+            queue_capacity=configuration.AISTER_QUEUE,
+            patience_s=configuration.AISTER_QUEUE_SECONDS,
         )
         self.sessions = SessionRegistry(configuration.AISTER_SESSIONS)
         self.watch = RevocationWatch(self.sessions)

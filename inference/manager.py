@@ -22,6 +22,7 @@ within the next `RETRY_PAUSE_S`; then it is tried again. A model with leases sta
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -112,12 +113,14 @@ class ModelManager:
         *,
         budget_bytes: int,
         queue_capacity: int,
+        patience_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.catalog = catalog
         self.load = load
         self.budget_bytes = budget_bytes
         self.queue_capacity = queue_capacity
+        self.patience_s = patience_s
         self.clock = clock
         self.lock = threading.Lock()
         self.slots = {entry.id: Slot(entry) for entry in catalog}
@@ -224,7 +227,9 @@ class ModelManager:
         try:
             self.make_room(slot.entry)
             engine = self.load(slot.entry)
-            scheduler: Scheduler[Any] = Scheduler(slot.entry.id, engine, capacity=self.queue_capacity)
+            scheduler: Scheduler[Any] = Scheduler(
+                slot.entry.id, engine, capacity=self.queue_capacity, patience_s=self.patience_s
+            )
             scheduler.start()
         except Exception as fault:
             self.loading_failed(slot, fault)

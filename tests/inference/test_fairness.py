@@ -68,8 +68,8 @@ def test_who_leaves_a_line_changes_nobody_elses_order(arrivals: list[tuple[str, 
         queue.put(request)
         leaving[request] = leaves
     staying = {key: [r for r in queue.in_order() if r.key == key and not leaving[r]] for key in "abcd"}
-    for request in leaving:
-        if leaving[request]:
+    for request, leaves in leaving.items():
+        if leaves:
             queue.has_changed = False
             queue.remove(request)
             assert queue.has_changed
