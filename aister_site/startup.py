@@ -127,7 +127,7 @@ def named(model_id: str) -> Iterator[None]:
 
 
 def prepare_detection(model: Model) -> None:
-    """Load what tells a translation model's languages apart: 1 to 2 s that the first request without a source would wait.
+    """Load what tells a translation model's languages apart: 2 s that the first request without a source would wait.
 
     After the models, not with them: requests with a source need none of it. Raises AisterError (wrong_task) for a model
     that names no languages.
