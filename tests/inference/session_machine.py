@@ -18,10 +18,10 @@ from inference.apps import sessions
 from inference.consumers.session import SessionConsumer
 from inference.models import UsageRecord
 from inference.protocol import MAX_FRAME_BYTES
-from tests.inference.session_model import Event, Frame, Request, SessionModel
+from tests.inference.session_model import MOST_INVALID_FRAMES, Event, Frame, Request, SessionModel
 from tests.inference.session_rig import Rig, Socket, until
 
-EXAMPLES = max(40, int(os.environ.get("ROUNDS", "0")))
+EXAMPLES = max(40, 10 * int(os.environ.get("ROUNDS", "0")))  # 1000 in make torture
 
 WHO = st.integers(0, 1)
 WHICH = st.integers(0, 5)
@@ -131,6 +131,7 @@ class Client(Generic[M]):
             await self.disconnect()
             await self.connect()
         else:
+            assert self.consumer.open.keys() <= self.model.open.keys()  # what has ended is not open any more
             self.check()
 
     async def hear(self) -> None:
@@ -186,6 +187,10 @@ class SessionMachine(RuleBasedStateMachine, Generic[C]):
     def cancel(self, who: int, which: int, steps: int | None) -> None:
         self.exchange(who, [("response.cancel", which)])
         self.do(self.let_speak(steps))
+
+    @rule(who=WHO, frames=st.lists(UNREADABLE, min_size=MOST_INVALID_FRAMES - 1, max_size=MOST_INVALID_FRAMES))
+    def babble(self, who: int, frames: list[Frame]) -> None:
+        self.exchange(who, [("unreadable", frame) for frame in frames])
 
     @rule(steps=STEPS)
     def go_on(self, steps: int | None) -> None:
