@@ -9,20 +9,18 @@ KEY = keys.generate(keys.Kind.KEY, "abcDEF0123")
 TOKEN = keys.generate(keys.Kind.TOKEN, "abcDEF0123")
 
 
-@pytest.mark.parametrize("value", [f"Bearer {KEY}", f"bearer {KEY}", f"  BEARER   {KEY} "])
+@pytest.mark.parametrize("value", ["Bearer {}", "bearer {}", "  BEARER   {} "])
 def test_a_key_comes_in_the_authorization_header(value: str) -> None:
-    assert credentials.from_headers({"authorization": value}) == KEY
+    assert credentials.from_headers({"authorization": value.format(KEY)}) == KEY
 
 
 def test_a_token_may_come_in_the_authorization_header() -> None:
     assert credentials.from_headers({"authorization": f"Bearer {TOKEN}"}) == TOKEN
 
 
-@pytest.mark.parametrize(
-    "value", [f"aister.v1, aister.token.{TOKEN}", f"aister.token.{TOKEN},aister.v1", f"aister.token.{TOKEN}"]
-)
+@pytest.mark.parametrize("value", ["aister.v1, aister.token.{}", "aister.token.{},aister.v1", "aister.token.{}"])
 def test_a_token_comes_among_the_subprotocols(value: str) -> None:
-    assert credentials.from_headers({"sec-websocket-protocol": value}) == TOKEN
+    assert credentials.from_headers({"sec-websocket-protocol": value.format(TOKEN)}) == TOKEN
 
 
 def test_the_header_wins_over_the_subprotocols() -> None:
@@ -38,20 +36,20 @@ def test_no_credentials_are_none(headers: dict[str, str]) -> None:
     assert credentials.from_headers(headers) is None
 
 
-@pytest.mark.parametrize("value", ["Basic dTpw", "Bearer", "Bearer  ", KEY])
+@pytest.mark.parametrize("value", ["Basic dTpw", "Bearer", "Bearer  ", "{}"])
 def test_another_scheme_than_bearer_is_refused(value: str) -> None:
     with pytest.raises(AccountError) as caught:
-        credentials.from_headers({"authorization": value})
+        credentials.from_headers({"authorization": value.format(KEY)})
     assert (caught.value.code, caught.value.message) == (
         "malformed_key",
         "The Authorization header is not 'Bearer <key>'. Send 'Authorization: Bearer <key>'.",
     )
 
 
-@pytest.mark.parametrize("protocol", [f"aister.token.{KEY}", KEY])
+@pytest.mark.parametrize("protocol", ["aister.token.{}", "{}"])
 def test_a_key_among_the_subprotocols_is_refused(protocol: str) -> None:
     with pytest.raises(AccountError) as caught:
-        credentials.from_headers({"sec-websocket-protocol": f"aister.v1, {protocol}"})
+        credentials.from_headers({"sec-websocket-protocol": f"aister.v1, {protocol.format(KEY)}"})
     assert (caught.value.code, caught.value.message) == (
         "malformed_key",
         "That is a key, and a subprotocol takes only a token: proxies log it. Send the key as "
