@@ -4,6 +4,7 @@ Every check looks at one thing, changes nothing and returns a `Finding`, or seve
 look at. No check raises, imports what models run on, or repeats a setting's value that may be secret. Main thread.
 """
 
+import asyncio
 import difflib
 import http.client
 import re
@@ -21,7 +22,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from accounts import first_run
+from accounts import announcements, first_run
 from accounts.models import ApiKey
 from aister_site import startup
 from aister_site.configuration import ROOT, SETTINGS, Configuration, ConfigurationError
@@ -68,6 +69,7 @@ def examine(configuration: Configuration, environment: Mapping[str, str], catalo
     yield from settings(configuration, environment)
     yield from permissions(configuration.home)
     yield from database(is_serving=is_serving)
+    yield redis(configuration)
     yield from models(catalog)
 
 
@@ -271,6 +273,21 @@ def key() -> Finding:
     if count:
         return Finding("ok", "Keys", f"{count} active")
     return Finding("warning", "Keys", "No key is active, so no program gets in. Run: manage.py keys create NAME")
+
+
+# -- Redis ------------------------------------------------------------------------------------------------------------
+
+
+def redis(configuration: Configuration) -> Finding:
+    """Check that the Redis that is set answers. Without it revocations come later, and nothing else changes."""
+    if not configuration.REDIS_URL:
+        return Finding("ok", "Redis", "none is set, and one server process needs none")
+    try:
+        asyncio.run(announcements.check())
+    except Exception as fault:  # of many kinds, most of them its client's own
+        text = f"It does not answer ({announcements.reason(fault)}), so keys revoked elsewhere are noticed later."
+        return Finding("warning", "Redis", f"{text} Check REDIS_URL, and that its server runs.")
+    return Finding("ok", "Redis", "answers")
 
 
 # -- models -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -83,9 +83,9 @@ class Redis:
         self.process.send_signal(signal.SIGCONT)
 
 
-@pytest.fixture
-def absent_redis() -> Iterator[Redis]:
-    """A Redis that was not started yet."""
+@contextmanager
+def run_redis() -> Iterator[Redis]:
+    """A Redis that was not started yet, and is stopped when the block ends."""
     if PROGRAM is None:
         pytest.skip("Redis is not installed. On Debian: apt install redis-server")
     redis = Redis(PROGRAM)
@@ -93,6 +93,13 @@ def absent_redis() -> Iterator[Redis]:
         yield redis
     finally:
         redis.stop()
+
+
+@pytest.fixture
+def absent_redis() -> Iterator[Redis]:
+    """A Redis that was not started yet."""
+    with run_redis() as redis:
+        yield redis
 
 
 @pytest.fixture

@@ -7,16 +7,20 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from aister_site import doctor
+from aister_site.configuration import Configuration
 from aister_site.doctor import Finding
+from aister_site.settings import channel_layers
 from inference.apps import BUNDLED
 from inference.catalog import Catalog, ModelEntry
 from tests import live
 from tests.live import ROOT
+from tests.redis_server import PASSWORD, Redis
 
 MB = 1024 * 1024
 PREPARE = "from accounts import first_run; print(first_run.prepare())"
@@ -216,6 +220,33 @@ def test_a_database_that_nobody_has_used_yet_needs_its_first_start(tmp_path: Pat
     run(tmp_path, "migrate").check_returncode()
     text = "There is none yet. 'manage.py serve' makes one at its start."
     assert Finding("warning", "Administrator", text) in complaints(tmp_path)
+
+
+# -- Redis ------------------------------------------------------------------------------------------------------------
+
+
+def redis_found(url: str, settings: Any) -> Finding:
+    """Return what the doctor finds of a Redis."""
+    settings.CHANNEL_LAYERS = channel_layers(url)
+    return doctor.redis(Configuration({"REDIS_URL": url}))
+
+
+def test_a_redis_that_answers_is_in_order(redis: Redis, settings: Any) -> None:
+    assert redis_found(redis.url(), settings) == Finding("ok", "Redis", "answers")
+
+
+@pytest.mark.parametrize("trouble", ["ConnectionError", "TimeoutError", "AuthenticationError"])
+def test_a_redis_that_does_not_answer_is_a_warning(trouble: str, absent_redis: Redis, settings: Any) -> None:
+    if trouble != "ConnectionError":
+        absent_redis.start()
+    if trouble == "TimeoutError":
+        absent_redis.freeze()
+    password = "swordfish" if trouble == "AuthenticationError" else PASSWORD
+    text = (
+        f"It does not answer ({trouble}), so keys revoked elsewhere are noticed later. "
+        "Check REDIS_URL, and that its server runs."
+    )
+    assert redis_found(absent_redis.url(password), settings) == Finding("warning", "Redis", text)
 
 
 # -- models -----------------------------------------------------------------------------------------------------------
