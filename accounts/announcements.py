@@ -27,6 +27,7 @@ GROUP = "keys"
 CHANGED = {"type": "keys.changed"}
 ECHO = {"type": "keys.echo"}
 PATIENCE_S = 1.0  # for one exchange with Redis; settings.py lets its sockets wait as long
+WAIT_S = 5.0  # PATIENCE_S, and time to import what talks to Redis
 ECHO_EVERY_S = 5.0
 ECHO_WITHIN_S = 5.0  # longer than anything keeps the event loop busy
 FIRST_PAUSE_S = 1.0
@@ -68,7 +69,7 @@ class Announcer:
                     reason(fault),
                 )
 
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, timeout_s: float = WAIT_S) -> None:
         """Wait until everything is announced or has failed: for a command, whose end would cut it short."""
         if self.latest is not None:
             with suppress(TimeoutError):

@@ -155,7 +155,7 @@ async def test_without_a_redis_that_answers_the_database_still_tells(
         await asyncio.to_thread(absent_redis.start)
     await database_sync_to_async(key.revoke)()
     assert await ended(session) == "revoked_key"
-    await asyncio.to_thread(announcements.announcer.wait, 10)
+    await asyncio.to_thread(announcements.announcer.wait)
 
 
 async def test_without_a_redis_nothing_listens(registry: SessionRegistry, watch: RevocationWatch) -> None:

@@ -59,7 +59,7 @@ class Command(BaseCommand):
         """Revoke one key, named by its id or masked text."""
         key = find_key(options["id"])
         if key.revoke():
-            announcements.announcer.wait(announcements.PATIENCE_S)
+            announcements.announcer.wait()
             self.stdout.write(f"Revoked {key.masked} ({key.name}). Its sessions close within a second.")
         else:
             self.stdout.write(f"{key.masked} ({key.name}) was revoked before, at {moment(key.revoked_at)} UTC.")
