@@ -1,11 +1,17 @@
 """The KV cache of one conversation: its token ids, and K and V of each layer. Touched by the engine's thread only."""
 
+import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 
 BLOCK_TOKENS = 256
 """K and V grow by whole blocks of this many tokens: growing copies, so it must be rare."""
+
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
+"""How pages are asked for, where that can be said: private ones that lie side by side count as one mapping."""
 
 
 def whole_blocks(tokens: int) -> int:
@@ -29,6 +35,16 @@ class CacheSize:
         if not self.token_bytes:
             return None
         return max(0, cache_bytes - self.fixed_bytes) // (self.token_bytes * BLOCK_TOKENS) * BLOCK_TOKENS
+
+
+def of_own_pages(like: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return a new tensor of the dtype and device of `like`, whose memory goes back to the system as soon as it is let
+    go. In the heap, tensors of many sizes that come and go leave holes, and a server grows for ever.
+    """
+    if like.device.type != "cpu":
+        return like.new_empty(shape)
+    pages = mmap.mmap(-1, prod(shape) * like.element_size(), **PRIVATE)
+    return torch.frombuffer(pages, dtype=like.dtype).view(shape)
 
 
 class KVCache:
@@ -81,11 +97,12 @@ class KVCache:
         for tensors in (self._keys, self._values):
             for layer, tensor in tensors.items():
                 if tensor.shape[2] > limit:
-                    tensors[layer] = tensor[:, :, :limit].clone()
+                    shorter = of_own_pages(tensor, (1, tensor.shape[1], limit, tensor.shape[3]))
+                    tensors[layer] = shorter.copy_(tensor[:, :, :limit])
 
     def _moved(self, old: torch.Tensor | None, like: torch.Tensor, capacity: int) -> torch.Tensor:
         """Return a tensor of `capacity` positions shaped like `like` that starts with what is valid in `old`."""
-        new = like.new_empty((1, like.shape[1], capacity, like.shape[3]))
+        new = of_own_pages(like, (1, like.shape[1], capacity, like.shape[3]))
         if old is not None:
             valid = len(self.tokens)
             new[:, :, :valid] = old[:, :, :valid]
