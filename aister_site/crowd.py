@@ -12,7 +12,7 @@ try:
 except ImportError:  # pragma: no cover  # Windows counts no files
     resource = None  # type: ignore[assignment]
 
-MOST_WAITING = 1_024
+MOST_WAITING = 1_024  # up to 30 MB, where they shook hands and were refused
 OTHER_FILES = 256  # the database, the models, the log, and what threads open for a moment
 BEING_ANSWERED = 256  # requests over HTTP for which there should be files beside all sessions
 UNLIMITED = 1_000_000

@@ -25,6 +25,8 @@ from aister_site.guard import GUARDED
 from aister_site.http_protocol import WHOLE_REQUEST_S, Channel
 from aister_site.socket_protocol import CLOSE_HANDSHAKE_S, SessionProtocol
 
+BACKLOG = 1_024  # after Twisted's 50, one of many that come at once waits a second before it tries again
+
 
 def check_address(host: str, port: int) -> str:
     """Return the IP address of `host`; raise ConfigurationError when this machine can't listen there."""
@@ -79,7 +81,7 @@ class Server(daphne.server.Server):
     ) -> "Server":
         """Return a server for one address. `on_ready` is called with the port."""
         escaped = address.replace(":", r"\:")
-        server = cls(application, on_stop=on_stop, endpoints=[f"tcp:port={port}:interface={escaped}"])
+        server = cls(application, on_stop=on_stop, endpoints=[f"tcp:port={port}:interface={escaped}:backlog={BACKLOG}"])
         server.ready_callable = lambda: on_ready(server.listening_addresses[0][1])
         return server
 
@@ -109,6 +111,7 @@ class Server(daphne.server.Server):
         self.http_factory.timeOut = WHOLE_REQUEST_S
         self.ws_factory.protocol = SessionProtocol
         self.ws_factory.setProtocolOptions(
+            openHandshakeTimeout=0,  # the client has done its part; if we are slow, Daphne gives up after 20 s
             closeHandshakeTimeout=CLOSE_HANDSHAKE_S,
             failByDrop=False,  # a frame over Daphne's limit is told 1009 too
             allowNullOrigin=True,  # that of a page opened from a file; each call sets it anew

@@ -81,6 +81,11 @@ class SessionProtocol(WebSocketProtocol):
         self.is_shaking = True
         return super().onConnect(request)
 
+    def serverAccept(self, subprotocol: str | None = None) -> None:  # noqa: N802  # Daphne's name
+        """Answer the handshake, unless the client has been dropped: Autobahn would open what is closed, and keep it."""
+        if self.state == self.STATE_CONNECTING:
+            super().serverAccept(subprotocol)
+
     def onOpen(self) -> None:  # noqa: N802  # Daphne's name
         """Hear from the transport when the client does not read. Twisted's HTTP channel hears it until now."""
         self.is_shaking = False
