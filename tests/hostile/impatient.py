@@ -1,7 +1,8 @@
 """`manage.py serve` with little patience, so that tests need not wait long, and with a body that never ends, /endless.
 
 What Twisted would log, were it not silenced, ends up in the log too: a test that finds no traceback there finds none at
-all. `STOCK=1` serves with Daphne's own protocols instead, to see what the tests are worth.
+all. `PATIENT=1` leaves the patience as it is; `STOCK=1` serves with Daphne's own protocols instead, to see what the
+tests are worth.
 """
 
 import asyncio
@@ -63,9 +64,10 @@ def main() -> None:
     from aister_site import asgi, http_protocol, server, socket_protocol
     from inference.consumers import session
 
-    server.WHOLE_REQUEST_S = http_protocol.STALLED_S = http_protocol.LINGER_S = 2
-    server.CLOSE_HANDSHAKE_S = socket_protocol.CLOSE_HANDSHAKE_S = socket_protocol.WHOLE_MESSAGE_S = 2
-    session.FAREWELL_S = 2.0
+    if not os.environ.get("PATIENT"):
+        server.WHOLE_REQUEST_S = http_protocol.STALLED_S = http_protocol.LINGER_S = 2
+        server.CLOSE_HANDSHAKE_S = socket_protocol.CLOSE_HANDSHAKE_S = socket_protocol.WHOLE_MESSAGE_S = 2
+        session.FAREWELL_S = 2.0
     asgi.application = endless(asgi.application)
     if os.environ.get("STOCK"):
         make_stock(server)

@@ -6,33 +6,20 @@ prints what Twisted would swallow.
 
 import base64
 import re
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-from tests import live
 from tests.hostile import wire
+from tests.hostile.bystander import MOST_MB
 from tests.hostile.wire import Memory
 from tests.live import Server
 from tests.server.admin import eventually
 
-PROGRAM = str(Path(__file__).with_name("impatient.py"))
 HOST, UPGRADE, CONNECTION = "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"
 VERSION, NONCE = "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {base64.b64encode(b'the sample nonce').decode()}"
 LINE = "GET /v1/chat HTTP/1.1"
 SESSION = "session.created"
-MOST_MB = 20
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own: how many files it has open, and all that it logs, comes from these tests."""
-    with live.start(tmp_path_factory.mktemp("handshakes") / "home", PROGRAM) as server:
-        server.wait_for(live.LOADED)
-        assert shake(server, LINE, *usual()) == ("101", SESSION)  # the first loads what the others need
-        yield server
 
 
 def usual(without: str = "\n", key: str = "KEY") -> list[str]:

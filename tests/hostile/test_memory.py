@@ -9,72 +9,20 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from tests import live
 from tests.hostile import wire
-from tests.hostile.wire import Memory
+from tests.hostile.bystander import LARGE, others_are_served
+from tests.hostile.conftest import PROGRAM
 from tests.live import Server
 from tests.server.admin import eventually, usage
-from tests.server.client import RAMBLE, RAMBLING, session
+from tests.server.client import RAMBLE, RAMBLING
 
-PROGRAM = str(Path(__file__).with_name("impatient.py"))
-MOST_MB = 20
-LARGE = [{"role": role, "text": "x" * 40_000} for _ in range(5) for role in ("user", "assistant")]
 ATTACK_S = 3
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """An impatient server, its models loaded, and what it needs in memory to work there already."""
-    home = tmp_path_factory.mktemp("hostile") / "home"
-    with live.start(home, PROGRAM, STOCK=os.environ.get("STOCK", "")) as server:
-        server.wait_for(live.LOADED)
-        asyncio.run(warm(server))
-        yield server
-
-
-async def warm(server: Server) -> None:
-    """Do once what the tests do."""
-    async with session(server) as chat:
-        await chat.do("conversation.load", messages=LARGE)
-        await chat.do("conversation.get")
-        await chat.ask("message.create", text=RAMBLE)
-
-
-@asynccontextmanager
-async def others_are_served(server: Server) -> AsyncIterator[Memory]:
-    """Stream answers to somebody who behaves, from before the block to after it."""
-    async with session(server) as chat:
-        await chat.do("session.update", settings=RAMBLING)
-        news = asyncio.Event()
-        streaming = asyncio.ensure_future(stream(chat, news))
-        await news.wait()
-        memory = Memory(server)
-        yield memory
-        for _ in range(3):
-            news.clear()
-            await asyncio.wait({streaming, asyncio.ensure_future(news.wait())}, return_when=asyncio.FIRST_COMPLETED)
-        assert not streaming.done(), streaming.result()
-        streaming.cancel()
-        with suppress(asyncio.CancelledError):
-            await streaming
-    grown_mb = memory.grown_mb
-    assert grown_mb < MOST_MB or os.environ.get("STOCK")
-
-
-async def stream(chat: session, news: asyncio.Event) -> None:
-    """Ask again and again, and say that there was news at each piece of an answer."""
-    while True:
-        await chat.send("message.create", text=RAMBLE)
-        while (told := await chat.receive())["type"] != "response.done":
-            assert told["type"] != "error", told
-            if told["type"] == "response.delta":
-                news.set()
 
 
 def never_read(server: Server) -> None:

@@ -33,16 +33,21 @@ def request(method: str, path: str, *lines: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
 
 
+def handshake(key: str | None = None, *, path: str = "/v1/chat", deflates: bool = False) -> bytes:
+    """Return the client's part of a handshake."""
+    lines = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    lines.append("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    if deflates:
+        lines.append("Sec-WebSocket-Extensions: permessage-deflate")
+    return request("GET", path, *lines, *([f"Authorization: Bearer {key}"] if key else []))
+
+
 def open_session(
     server: Server, key: str | None, buffer_bytes: int | None = None, *, path: str = "/v1/chat", deflates: bool = False
 ) -> socket.socket:
     """Return a session of which nothing was read yet but the handshake."""
     opened = connect(server, buffer_bytes)
-    upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-    if deflates:
-        upgrade.append("Sec-WebSocket-Extensions: permessage-deflate")
-    secrets = ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *([f"Authorization: Bearer {key}"] if key else [])]
-    opened.sendall(request("GET", path, *upgrade, *secrets))
+    opened.sendall(handshake(key, path=path, deflates=deflates))
     head = read_head(opened)
     assert head.startswith(b"HTTP/1.1 101 "), head
     return opened
@@ -105,14 +110,14 @@ def read_until(opened: socket.socket, kind: str) -> dict[str, Any]:
             return told
 
 
-def read_to_the_close(opened: socket.socket) -> tuple[dict[str, Any] | None, int]:
-    """Read to the close frame; return the last event before it and its code."""
+def read_to_the_close(opened: socket.socket, *, may_deflate: bool = False) -> tuple[dict[str, Any] | None, int]:
+    """Read to the close frame; return the last event before it, where events are not deflated, and its code."""
     last = None
     while True:
         opcode, payload = read_frame(opened)
         if opcode == CLOSE:
-            return last, struct.unpack("!H", payload[:2])[0]
-        if opcode == TEXT:
+            return last, struct.unpack("!H", payload[:2])[0] if payload else 1000
+        if opcode == TEXT and not may_deflate:
             last = json.loads(payload)
 
 
@@ -121,6 +126,19 @@ def is_cut_off(opened: socket.socket) -> bool:
     poll = select.poll()
     poll.register(opened, 0)  # errors and hang-ups only
     return bool(poll.poll(GIVE_UP_S * 1_000))
+
+
+def is_over(opened: socket.socket) -> bool:
+    """Wait for the next thing that comes, and say whether it is the end."""
+    try:
+        return opened.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def reset(opened: socket.socket) -> None:
+    """Let a connection end with a reset, not with a farewell."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def sockets(server: Server) -> int:
