@@ -130,8 +130,8 @@ LOGIN_REDIRECT_URL = "/"
 
 
 def is_unexpected(record: logging.LogRecord) -> bool:
-    """Drop what Django says of answers such as 503: we chose them, and log those that have a reason."""
-    return record.levelno < logging.ERROR or record.exc_info is not None
+    """Drop what Django says of answers such as 404 and 503: we chose them, and an address may hold what is secret."""
+    return record.exc_info is not None
 
 
 def tell_origins_only(record: logging.LogRecord) -> bool:
