@@ -24,7 +24,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts import announcements, first_run
 from accounts.models import ApiKey
-from aister_site import startup
+from aister_site import crowd, startup
 from aister_site.configuration import ROOT, SETTINGS, Configuration, ConfigurationError
 from aister_site.server import check_address
 from inference.catalog import TASKS, Catalog, ModelEntry
@@ -65,6 +65,7 @@ def examine(configuration: Configuration, environment: Mapping[str, str], catalo
     yield packages((ROOT / "requirements.txt").read_text(encoding="utf-8"))
     yield disk(configuration.home, shutil.disk_usage(configuration.home).free)
     yield memory(configuration.AISTER_MEMORY_MB, memory_mb(total=is_serving))
+    yield files(configuration.AISTER_SESSIONS, crowd.hard_file_limit())
     yield port(configuration, is_serving=is_serving)
     yield from settings(configuration, environment)
     yield from permissions(configuration.home)
@@ -149,6 +150,15 @@ def container_limits_bytes() -> Iterator[int]:
         text = file.read_text(encoding="ascii").strip() if file.is_file() else ""
         if text.isdigit():
             yield int(text)
+
+
+def files(sessions: int, limit: int) -> Finding:
+    """Check that as many files may be open as that many sessions need; each connection is one."""
+    needed = crowd.files_needed(sessions)
+    if limit >= needed:
+        return Finding("ok", "Files", f"{limit:,} may be open, of which {needed:,} are needed")
+    what_to_do = f"Raise it (LimitNOFILE, ulimit -Hn), or set AISTER_SESSIONS to {max(1, sessions + limit - needed)}."
+    return Finding("warning", "Files", f"{limit:,} may be open: too few for {sessions:,} sessions. {what_to_do}")
 
 
 def answers(configuration: Configuration) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from aister_site import doctor
+from aister_site import crowd, doctor
 from aister_site.configuration import Configuration
 from aister_site.doctor import Finding
 from aister_site.settings import channel_layers
@@ -341,3 +341,12 @@ def test_a_budget_that_memory_does_not_hold_is_a_warning(home: Path) -> None:
     assert found.level == "warning"
     assert re.search(r"^[\d,]+ MB for a budget of 999,999,999 MB\. Set AISTER_MEMORY_MB to \d+ or less", found.text)
     assert doctor.memory(8192, None).level == "ok"
+
+
+def test_fewer_files_than_sessions_need_are_a_warning() -> None:
+    needed = crowd.files_needed(4_096)
+    assert doctor.files(4_096, needed).level == "ok"
+    found = doctor.files(4_096, needed - 96)
+    assert found.level == "warning"
+    what_to_do = "Raise it (LimitNOFILE, ulimit -Hn), or set AISTER_SESSIONS to 4000."
+    assert found.text == f"{needed - 96:,} may be open: too few for 4,096 sessions. {what_to_do}"
