@@ -17,7 +17,7 @@ CORPUS = Path(__file__).parent / "corpus" / "phrases"
 LANGUAGES = ("en", "fr", "de", "es", "it", "pt")
 INTO_ONLY = ">"
 HELD_OUT_PART = 25  # one in so many fillings of a frame is kept out of training
-_EDGES = re.compile(r"^[¿¡\s]+|[\s.!?…:]+$")
+Owners = dict[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Phrase:
 
 def bare(text: str) -> str:
     """Return `text` as somebody in a hurry types it: small letters, no mark at either end. Accents stay."""
-    return _EDGES.sub("", text.casefold())
+    return text.casefold().lstrip("¿¡ ").rstrip(".!?…: ")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -73,6 +73,11 @@ def _word(cell: str, language: str, forms: list[str]) -> Word:
     return Forms(dict(zip(forms, parts, strict=False)))
 
 
+def _first_word(line: str) -> str:
+    """Return what a filling is called: its first text without plural, forms and marks."""
+    return re.split(r",| \| | / ", line)[0].strip(" *")
+
+
 def read_fillings(directory: Path) -> dict[str, tuple[Filling, ...]]:
     """Read the fillings of every slot. `[place]` opens a slot of nouns, `[country: name, in]` one with named forms."""
     fillings: dict[str, list[Filling]] = {}
@@ -88,7 +93,7 @@ def read_fillings(directory: Path) -> dict[str, tuple[Filling, ...]]:
                 words = {c: _word(cell, c, forms) for c, cell in zip(LANGUAGES, _cells(line, place), strict=True)}
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from error
-            fillings.setdefault(slot, []).append(Filling(line.split(" | ")[0].split(",")[0].strip(" *"), words))
+            fillings.setdefault(slot, []).append(Filling(_first_word(line), words))
     return {name: tuple(words) for name, words in fillings.items()}
 
 
@@ -129,33 +134,49 @@ class Phrases:
 
     def is_held_out(self, frame: Frame, fillings: tuple[str, ...]) -> bool:
         """Return whether this frame is never trained with these fillings; decided by the texts alone."""
+        if not fillings:
+            return False
         value = _hash(frame.text, fillings)
         return value % HELD_OUT_PART == 0 or (value % 2 == 0 and not self.rare.isdisjoint(fillings))
 
     @cached_property
-    def _expanded(self) -> tuple[tuple[Phrase, ...], tuple[Phrase, ...]]:
-        trained: dict[str, Phrase] = {}
-        held_out: dict[str, Phrase] = {}
-        known = {phrase.texts["en"] for phrase in self.phrases()}
+    def _filled(self) -> tuple[tuple[Phrase, ...], ...]:
+        owners: Owners = {}
+        for phrase in self.phrases():
+            owners |= dict.fromkeys((bare(phrase.texts[source]) for source in phrase.sources), phrase.texts)
+        trained: list[Phrase] = []
+        held_out: list[Phrase] = []
         for frame in self.frames:
             for fillings, texts in frame.expand(self.fillings):
-                held = self.is_held_out(frame, fillings) and texts["en"] not in known
-                (held_out if held else trained)[texts["en"]] = Phrase(texts)
-        return tuple(trained.values()), tuple(p for en, p in held_out.items() if en not in trained)
+                (held_out if self.is_held_out(frame, fillings) else trained).extend(_claimed(texts, owners))
+        sealed = [
+            p for f in self.sealed_frames for _, texts in f.expand(self.fillings) for p in _claimed(texts, owners)
+        ]
+        return tuple(trained), tuple(held_out), tuple(sealed)
 
     @property
     def trained(self) -> tuple[Phrase, ...]:
         """The filled frames to train on; free slots are still open."""
-        return self._expanded[0]
+        return self._filled[0]
 
     @property
     def held_out(self) -> tuple[Phrase, ...]:
         """Frames that are trained, with fillings that they are never trained with."""
-        return self._expanded[1]
+        return self._filled[1]
 
-    def sealed(self) -> Iterator[Phrase]:
-        """Yield the frames that are never trained, filled."""
-        return (Phrase(texts) for frame in self.sealed_frames for _, texts in frame.expand(self.fillings))
+    @property
+    def sealed(self) -> tuple[Phrase, ...]:
+        """The frames that are never trained, filled."""
+        return self._filled[2]
+
+
+def _claimed(texts: Mapping[str, str], owners: Owners) -> list[Phrase]:
+    """Return the phrase of `texts`, to be translated from only where the text says nothing else: `owners` has the rest.
+
+    A text that a phrase or an earlier frame has already belongs to that one; without any of its own there is no phrase.
+    """
+    sources = tuple(code for code in LANGUAGES if owners.setdefault(bare(texts[code]), texts) is texts)
+    return [Phrase(texts, sources)] if sources else []
 
 
 def _by_subject(directory: Path) -> dict[str, tuple[Phrase, ...]]:

@@ -3,6 +3,7 @@
     [the place]            article and noun; also a, this, my, your
     [à the place]          a preposition of the language before it, contracted where it must be
     [the place acc]        German case (acc, dat, gen); `pl` is the plural
+    [a the place at]       the same, but where the noun has its own way to say where one is, that: "in banca"
     [country in]           the form `in` of a filling that has named forms
     [place2]               another filling of the same slot
     [ouvert / ouverte as place]      agrees with the gender of `place`: masculine / feminine (/ neuter)
@@ -15,13 +16,13 @@ Pure functions. What does not follow the format raises ValueError and quotes the
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from training.phrases_grammar import CASES, DETERMINERS, GENDERS, Noun, noun_phrase, with_preposition
 
 FREE_SLOTS = ("name", "name2", "number", "number2", "time", "time2", "email", "url", "code")
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
-_FIRST_LETTER = re.compile(r"^([¿¡]?)(\w)")
+_FIRST_LETTER = re.compile(r"^((?:<\w+>)?[¿¡]?)(\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,17 @@ def parse_part(inside: str, kinds: Sequence[str]) -> Part:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One language's side of a frame: plain text and parts, in turn."""
+    """One language's side of a frame: plain text and parts, in turn.
+
+    `written` remembers what a part became, by the ids of the part and its fillings (which it keeps, so that no other
+    gets their ids): a frame of two slots writes each of its words some fifty times.
+    """
 
     language: str
     pieces: tuple[str | Part, ...]
+    written: dict[tuple[int, int, int], tuple[str, Filling, Filling]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def slots(self) -> list[str]:
         """Return the slots whose words stand in the sentence, in their order, each once."""
@@ -103,18 +111,32 @@ class Sentence:
     def _part(self, part: Part, chosen: Chosen) -> str:
         if part.slot not in chosen or (part.agrees_with and part.agrees_with not in chosen):
             raise ValueError(f"the {self.language} text asks for the slot {part.slot!r}, the first text does not")
-        word = chosen[part.slot].words[self.language]
+        filling = chosen[part.slot]
+        model = chosen[part.agrees_with] if part.agrees_with else filling
+        key = (id(part), id(filling), id(model))
+        if key not in self.written:
+            text = self._write(part, filling.words[self.language], model.words[self.language])
+            self.written[key] = text, filling, model
+        return self.written[key][0]
+
+    def _write(self, part: Part, word: Word, model: Word) -> str:
         if part.alternatives:
             return _by_gender(part.alternatives, word)
         if part.agrees_with:
-            return _form(word, _gender(chosen[part.agrees_with].words[self.language]))
-        text = self._noun(word, part) if isinstance(word, Noun) else _form(word, *part.flags)
-        return with_preposition(part.preposition, text, self.language) if part.preposition else text
+            return _form(word, _gender(model))
+        if isinstance(word, Forms):
+            text = _form(word, *part.flags)
+        elif word.at and "at" in part.flags:
+            return word.at
+        else:
+            text = self._noun(word, part)
+        is_aspirated = isinstance(word, Noun) and word.odd
+        return with_preposition(part.preposition, text, self.language, not is_aspirated) if part.preposition else text
 
     def _noun(self, noun: Noun, part: Part) -> str:
-        unknown = [flag for flag in part.flags if flag not in (*CASES, "pl")]
+        unknown = [flag for flag in part.flags if flag not in (*CASES, "pl", "at")]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is neither a case nor 'pl'")
+            raise ValueError(f"{unknown[0]!r} is neither a case nor 'pl' nor 'at'")
         case = next((flag for flag in part.flags if flag in CASES), "nom")
         return noun_phrase(noun, self.language, part.determiner, "pl" if "pl" in part.flags else "sg", case)
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 GENDERS = ("m", "f", "n")
 DETERMINERS = ("the", "a", "this", "my", "your")
 CASES = ("nom", "acc", "dat", "gen")
-_NOUN = re.compile(r"(?:(?P<gender>[mfn]) )?(?P<odd>\*)?(?P<singular>[^,]+)(?:, (?P<plural>[^,]+))?(?:, (?P<gen>.+))?")
+_NOUN = re.compile(
+    r"(?:(?P<gender>[mfn]) )?(?P<odd>\*)?(?P<singular>[^,@]+?)(?:, (?P<plural>[^,@]+?))?(?:, (?P<gen>[^@]+?))?"
+    r"(?: @ (?P<at>.+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Noun:
 
     `odd` (the asterisk) says that the language's rule of sound fails: English "an hour", "a user"; French "le hamac";
     Spanish "el agua". In German it marks weak nouns, "den Kunden". `genitive` is German only.
+    `at` is how one says to be there where no rule tells: "am Bahnhof", "in banca".
     """
 
     gender: str
@@ -27,6 +31,7 @@ class Noun:
     plural: str = ""
     genitive: str = ""
     odd: bool = False
+    at: str = ""
 
 
 def parse_noun(cell: str, language: str) -> Noun:
@@ -35,7 +40,8 @@ def parse_noun(cell: str, language: str) -> Noun:
     gender = found["gender"] or "" if found else ""
     if not found or gender not in {"en": ("",), "de": GENDERS}.get(language, ("m", "f")):
         raise ValueError(f"{cell!r} is no noun of {language}: write its gender, a space, singular, plural")
-    return Noun(gender, found["singular"], found["plural"] or "", found["gen"] or "", bool(found["odd"]))
+    rest = {"genitive": found["gen"] or "", "at": found["at"] or ""}
+    return Noun(gender, found["singular"], found["plural"] or "", odd=bool(found["odd"]), **rest)
 
 
 def plain(text: str) -> str:
@@ -167,6 +173,9 @@ def noun_phrase(noun: Noun, language: str, determiner: str | None, number: str =
     return (GRAMMARS[language](determiner, noun, word, number, case) if determiner else "") + word
 
 
+_FIRST_WORD = re.compile(r"(?:\w+'?)?")
+
+
 def _of_stem(stem: str, forms: str) -> dict[tuple[str, str], str]:
     return {(stem, article): form for article, form in (pair.split("=") for pair in forms.split())}
 
@@ -194,15 +203,17 @@ _CONTRACTIONS: dict[str, dict[tuple[str, str], str]] = {
 }
 
 
-def with_preposition(preposition: str, phrase: str, language: str) -> str:
-    """Put `preposition` before a phrase, contracted with its article or elided: "du musée", "zum Bahnhof", "nell'"."""
-    found = re.match(r"\w+'|\w+", phrase)
-    first = found[0] if found else ""
+def with_preposition(preposition: str, phrase: str, language: str, elides: bool = True) -> str:
+    """Put `preposition` before a phrase, contracted with its article or elided: "du musée", "zum Bahnhof".
+
+    `elides` is false before an aspirated h: "de hamacs".
+    """
+    first = _FIRST_WORD.match(phrase)[0]  # type: ignore[index]  # it matches any text
     *before, last = preposition.split(" ")
     contracted = _CONTRACTIONS[language].get((last.casefold(), first))
     if contracted is not None:
         joined = contracted + phrase[len(first) :]
-    elif language == "fr" and last in ("de", "que") and _starts_with_vowel(phrase, "aeiouh"):
+    elif language == "fr" and elides and last in ("de", "que") and _starts_with_vowel(phrase, "aeiouh"):
         joined = f"{last[:-1]}'{phrase}"
     else:
         joined = f"{last} {phrase}"
