@@ -94,10 +94,9 @@ def test_the_log_in_form_takes_what_its_own_pages_post_and_nothing_from_elsewher
         signed_in(client, site)
         changed = post(client, "/admin/auth/user/1/password/", password1=password, password2=password)
         assert changed.status_code == 302, changed.text
-    same_host = f"https://localhost:{site.nginx.upstream}"
     with http(site.server, {}) as client:
         client.get("/admin/login/")
-        for origin in (ELSEWHERE, same_host, "null"):
+        for origin in (ELSEWHERE, "https://localhost", "null"):
             assert post(client, "/admin/login/", origin, username="admin", password=password).status_code == 403
         client.get("/admin/login/")
         entered = post(client, "/admin/login/?next=/admin/", username="admin", password=password)

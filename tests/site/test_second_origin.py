@@ -208,6 +208,7 @@ def test_a_refused_session_closes_with_4403(browser: Browser, live: Server, own_
         code = page.evaluate(
             """([url, token]) => new Promise((resolve) => {
                 const socket = new WebSocket(`${url}/v1/chat`, ["aister.v1", `aister.token.${token}`]);
+                socket.onmessage = ({ data }) => data.includes("session.created") && resolve("let in");
                 socket.onclose = (event) => resolve(event.code);
             })""",
             [live.ws_url, token(own_site)],
