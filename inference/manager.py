@@ -184,6 +184,12 @@ class ModelManager:
         with self.lock:
             return any(slot.state is State.LOADING for slot in self.slots.values())
 
+    @property
+    def is_empty(self) -> bool:
+        """True when no model is loaded, being loaded, or on its way out."""
+        with self.lock:
+            return all(slot.state is State.ABSENT for slot in self.slots.values())
+
     # -- leases -------------------------------------------------------------------------------------------------------
 
     def claim(self, model_id: str) -> Slot:

@@ -181,12 +181,14 @@ async def test_preloading_loads_and_holds_nothing(manager: ModelManager) -> None
 async def test_it_knows_when_it_is_loading(manager: ModelManager, loads: Loads) -> None:
     loads.gate.clear()
     assert not manager.is_loading
+    assert manager.is_empty
     loading = asyncio.ensure_future(use(manager, "a"))
     await asyncio.sleep(0)
     assert manager.is_loading
     loads.gate.set()
     await loading
     assert not manager.is_loading
+    assert not manager.is_empty
 
 
 async def test_a_dead_model_thread_shows_in_the_health(manager: ModelManager) -> None:

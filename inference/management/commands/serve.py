@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import BaseCommand
 
 from aister_site import database, linking, shutdown, startup, welcome
+from aister_site.configuration import ConfigurationError
 from inference.apps import manager
 
 
@@ -35,7 +36,12 @@ class Command(BaseCommand):
         self.server = server.Server.at(
             address, configuration.PORT, application, on_ready=self.listening, on_stop=partial(shutdown.drain, self.say)
         )
-        self.server.run()
+        try:
+            self.server.run()
+        except ConfigurationError as fault:
+            shutdown.leave(self.say, fault)
+            raise
+        shutdown.leave(self.say)
 
     def listening(self, port: int) -> None:
         """Tell people where to go and begin to load the models.
