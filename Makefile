@@ -1,5 +1,7 @@
 # make serve: run Aister on this machine. make test: every check and test. make check: linters and types only.
-# make torture: what makes sure of the ledger, in full: ROUNDS times kill -9, on SQLite and on PostgreSQL.
+# make test WORKERS=2 shares the tests between two processes.
+# make torture: what makes sure of the ledger, in full: ROUNDS times kill -9, on SQLite and on PostgreSQL; and ten times
+# as many orders of what clients may send; and of hostile clients: FUZZED events and frames that are nearly right.
 # make soak: a server of its own under mixed traffic for MINUTES, with figures and a picture in OUT.
 # Needs Python 3.11 or newer and a package registry; everything else goes into .venv.
 
@@ -17,11 +19,14 @@ serve: $(VENV)/.serve
 
 test: $(VENV)/.test
 	scripts/system_packages; status=0; $(MAKE) --no-print-directory check || status=$$?; \
-	$(BIN)/python -m pytest -rs || status=$$?; exit $$status
+	$(BIN)/python -m pytest -rs $(if $(WORKERS),-n $(WORKERS) --dist loadfile) || status=$$?; exit $$status
 
 torture: ROUNDS ?= 100
+torture: FUZZED ?= 1000000
+torture: MACHINES := tests/inference/test_chat_machine.py tests/inference/test_translation_machine.py
 torture: $(VENV)/.test
-	scripts/system_packages; ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -rs -o log_cli=true tests/torture
+	scripts/system_packages; ROUNDS=$(ROUNDS) FUZZED=$(FUZZED) $(BIN)/python -m pytest -rs -o log_cli=true \
+	tests/torture $(MACHINES) tests/hostile/test_fuzzing.py
 
 soak: MINUTES ?= 60
 soak: OUT ?= build/soak-$(shell date -u +%Y%m%d-%H%M%S)

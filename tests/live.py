@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LISTENING = re.compile(r"Aister is ready: playground (\S+),")
 LOADED = re.compile(r"^Models loaded", re.MULTILINE)
-START_S = 60
+START_S = 120
 STOP_S = 40
 FAILING_ON_PURPOSE = "1000000"  # attempts a minute: every test comes from the same address
 
