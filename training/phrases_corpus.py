@@ -17,15 +17,17 @@ CORPUS = Path(__file__).parent / "corpus" / "phrases"
 LANGUAGES = ("en", "fr", "de", "es", "it", "pt")
 INTO_ONLY = ">"
 HELD_OUT_PART = 25  # one in so many fillings of a frame is kept out of training
+_WORD = re.compile(r"[^\W_]+")
 Owners = dict[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """The same text in every language; only those in `sources` are translated from."""
+    """The same text in every language; only those in `sources` are translated from; `frame` is what it was made of."""
 
     texts: Mapping[str, str]
     sources: tuple[str, ...] = LANGUAGES
+    frame: str = ""
 
     def directions(self) -> Iterator[tuple[str, str]]:
         """Yield (source, target) languages."""
@@ -35,6 +37,11 @@ class Phrase:
 def bare(text: str) -> str:
     """Return `text` as somebody in a hurry types it: small letters, no mark at either end. Accents stay."""
     return text.casefold().lstrip("¿¡ ").rstrip(".!?…: ")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of `text` in small letters, parted at apostrophes and hyphens too; numbers are none."""
+    return [word for word in _WORD.findall(text.casefold()) if not word.isdigit()]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -148,10 +155,11 @@ class Phrases:
         held_out: list[Phrase] = []
         for frame in self.frames:
             for fillings, texts in frame.expand(self.fillings):
-                (held_out if self.is_held_out(frame, fillings) else trained).extend(_claimed(texts, owners))
-        sealed = [
-            p for f in self.sealed_frames for _, texts in f.expand(self.fillings) for p in _claimed(texts, owners)
-        ]
+                (held_out if self.is_held_out(frame, fillings) else trained).extend(_claimed(texts, owners, frame.text))
+        sealed: list[Phrase] = []
+        for frame in self.sealed_frames:
+            for _, texts in frame.expand(self.fillings):
+                sealed.extend(_claimed(texts, owners, frame.text))
         return tuple(trained), tuple(held_out), tuple(sealed)
 
     @property
@@ -169,14 +177,19 @@ class Phrases:
         """The frames that are never trained, filled."""
         return self._filled[2]
 
+    def vocabulary(self, language: str) -> frozenset[str]:
+        """Return every word of `language` that training shows, in small letters: what is no such word is not known."""
+        texts = (phrase.texts[language] for phrase in (*self.phrases(), *self.trained))
+        return frozenset(word for text in texts for word in words_of(text))
 
-def _claimed(texts: Mapping[str, str], owners: Owners) -> list[Phrase]:
+
+def _claimed(texts: Mapping[str, str], owners: Owners, frame: str) -> list[Phrase]:
     """Return the phrase of `texts`, to be translated from only where the text says nothing else: `owners` has the rest.
 
     A text that a phrase or an earlier frame has already belongs to that one; without any of its own there is no phrase.
     """
     sources = tuple(code for code in LANGUAGES if owners.setdefault(bare(texts[code]), texts) is texts)
-    return [Phrase(texts, sources)] if sources else []
+    return [Phrase(texts, sources, frame)] if sources else []
 
 
 def _by_subject(directory: Path) -> dict[str, tuple[Phrase, ...]]:

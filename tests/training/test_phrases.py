@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from training.phrases_corpus import LANGUAGES, Phrase, Phrases, bare, read_corpus
+from training.phrases_corpus import LANGUAGES, Phrase, Phrases, bare, read_corpus, words_of
 from training.phrases_frames import FREE_SLOTS, Forms, kind_of
 from training.phrases_grammar import Noun
 
@@ -161,11 +161,21 @@ def test_what_is_kept_out_stands_nowhere_in_training(corpus: Phrases) -> None:
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_what_is_kept_out_is_made_of_words_that_training_shows(corpus: Phrases, code: str) -> None:
-    def words(phrases: list[Phrase]) -> set[str]:
-        return {word for phrase in phrases for word in re.findall(r"\w+", phrase.texts[code].casefold())}
+    known = corpus.vocabulary(code)
+    kept_out = {word for phrase in (*corpus.held_out, *corpus.sealed) for word in words_of(phrase.texts[code])}
+    assert 1000 < len(known) < 4000
+    assert kept_out - known == set()
 
-    known = words([*corpus.phrases(), *corpus.trained])
-    assert words([*corpus.held_out, *corpus.sealed]) - known == set()
+
+def test_a_word_is_known_in_any_case_and_behind_an_apostrophe(corpus: Phrases) -> None:
+    assert words_of("L'ÉCOLE est-elle à 10:30, {name} ?") == ["l", "école", "est", "elle", "à", "name"]
+    assert {"école", "est", "elle"} <= corpus.vocabulary("fr")
+    assert "zèbre" not in corpus.vocabulary("fr")
+
+
+def test_a_filled_frame_says_which_frame_it_is(corpus: Phrases) -> None:
+    assert {phrase.frame for phrase in corpus.sealed} == {frame.text for frame in corpus.sealed_frames}
+    assert {phrase.frame for phrase in corpus.held_out} < {frame.text for frame in corpus.frames}
 
 
 def test_what_is_held_out_is_decided_by_its_text_alone(corpus: Phrases) -> None:
