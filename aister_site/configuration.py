@@ -49,6 +49,7 @@ SETTINGS = (
     Setting("AISTER_BATCH", Count, "32", "Most requests a chat model answers at the same time."),
     Setting("AISTER_QUEUE", Count, "1024", "Most requests waiting for one model, three quarters of them of one key; more are refused as overloaded."),
     Setting("AISTER_QUEUE_SECONDS", Count, "60", "Longest that a request waits for a model before it fails as overloaded."),
+    Setting("AISTER_KEEP_ALIVE", Annotated[int, Meta(ge=0)], "0", "Seconds that an unused model stays loaded; 0 means until its memory is needed."),
     Setting("AISTER_SESSIONS", Count, "4096", "Most open WebSocket sessions of this process."),
     Setting("AISTER_ATTEMPTS", Count, "10", "Most failed attempts to get in with keys, sign-in codes or passwords, from one address in a minute."),
     Setting("AISTER_TRUSTED_PROXIES", Annotated[int, Meta(ge=0)], "0", "Proxies in front of Aister that add to X-Forwarded-For: the client is the entry that many from the right."),

@@ -1,5 +1,6 @@
 """The Django application: its `ready()` makes the process-wide model manager, and starts nothing."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -52,6 +53,7 @@ class InferenceConfig(AppConfig):
             budget_bytes=budget_bytes,
             queue_capacity=configuration.AISTER_QUEUE,
             patience_s=configuration.AISTER_QUEUE_SECONDS,
+            keep_alive_s=configuration.AISTER_KEEP_ALIVE or math.inf,
         )
         self.sessions = SessionRegistry(configuration.AISTER_SESSIONS)
         self.watch = RevocationWatch(self.sessions)

@@ -8,6 +8,7 @@ Each model has a slot, and a slot is in one of four states:
 | loading  | (the engine is there)                | resident |
 | loading  | (the load failed)                    | absent   |
 | resident | (memory is short, it has no leases)  | draining |
+| resident | (its keep-alive is over)             | draining |
 | resident | `close`                              | draining |
 | draining | (its thread has ended)               | absent   |
 | draining | `lease`                              | loading  |
@@ -17,7 +18,8 @@ first use, loads and drains, one model after the other and outside the lock, so 
 waits for another's load.
 
 Promises: however many ask at once, a model is loaded once. A failed load is told to all who wait, and to all who ask
-within the next `RETRY_PAUSE_S`; then it is tried again. A model with leases stays.
+within the next `RETRY_PAUSE_S`; then it is tried again. A model with leases stays; one without goes when its keep-alive
+is over, or when another needs the room. What it held goes back to the system.
 """
 
 import asyncio
@@ -32,6 +34,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from inference import memory
 from inference.catalog import Catalog, ModelEntry
 from inference.engines.base import Engine
 from inference.errors import AisterError, trace
@@ -66,7 +69,8 @@ class Model:
 class Slot:
     """One model's place in the manager.
 
-    `loading` is shared by all who wait; `failed_at_s` is when the last load failed.
+    `loading` is shared by all who wait; `failed_at_s` is when the last load failed; `has_served` is true once one
+    succeeded, until one fails; `expiry` is set while a timer will look whether the keep-alive is over.
     """
 
     entry: ModelEntry
@@ -76,6 +80,8 @@ class Slot:
     leases: int = 0
     used_at_s: float = 0.0
     failed_at_s: float | None = None
+    has_served: bool = False
+    expiry: threading.Timer | None = None
 
 
 class Resident(NamedTuple):
@@ -114,6 +120,7 @@ class ModelManager:
         budget_bytes: int,
         queue_capacity: int,
         patience_s: float = math.inf,
+        keep_alive_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.catalog = catalog
@@ -121,6 +128,7 @@ class ModelManager:
         self.budget_bytes = budget_bytes
         self.queue_capacity = queue_capacity
         self.patience_s = patience_s
+        self.keep_alive_s = keep_alive_s
         self.clock = clock
         self.lock = threading.Lock()
         self.slots = {entry.id: Slot(entry) for entry in catalog}
@@ -156,6 +164,11 @@ class ModelManager:
         with self.lock:
             return self.slots[model_id].state
 
+    def is_ready(self, model_id: str) -> bool:
+        """Say whether a model is loaded, or was and will be again when someone asks: idle ones may go meanwhile."""
+        with self.lock:
+            return self.slots[model_id].has_served
+
     def loaded(self, model_id: str) -> Model | None:
         """Return a model if it is loaded, without a lease: good for looking at, not for submitting to."""
         with self.lock:
@@ -174,6 +187,9 @@ class ModelManager:
         with self.lock:
             self.is_closed = True
             loader, self.loader = self.loader, None
+            for slot in self.slots.values():
+                if slot.expiry:
+                    slot.expiry.cancel()
         if loader is not None:
             loader.submit(self.drain, list(self.slots)).result()
             loader.shutdown()
@@ -211,6 +227,28 @@ class ModelManager:
         with self.lock:
             slot.leases -= 1
             slot.used_at_s = self.clock()
+            if not slot.leases and not slot.expiry:
+                self.look_again(slot, self.keep_alive_s)
+
+    def look_again(self, slot: Slot, wait_s: float) -> None:
+        """Look in `wait_s` seconds whether the slot's model has been idle for too long. Called with the lock held."""
+        if self.is_closed or math.isinf(wait_s):
+            return
+        slot.expiry = threading.Timer(wait_s, self.expire, [slot])
+        slot.expiry.daemon = True
+        slot.expiry.start()
+
+    def expire(self, slot: Slot) -> None:
+        """Let the slot's model go if its keep-alive is over, else look again when it would be. On a timer's thread."""
+        with self.lock:
+            slot.expiry = None
+            left_s = slot.used_at_s + self.keep_alive_s - self.clock()
+            if slot.leases or self.loader is None:
+                return
+            if left_s > 0 or slot.state is State.LOADING:
+                self.look_again(slot, left_s if left_s > 0 else self.keep_alive_s)
+            else:
+                self.loader.submit(self.drain, [slot.entry.id], only_unused=True)
 
     def is_pausing(self, slot: Slot) -> bool:
         """Say whether the last load failed so recently that its error stands for this one too."""
@@ -242,14 +280,14 @@ class ModelManager:
             return
         model = Model(slot.entry, engine, scheduler)
         with self.lock:
-            slot.state, slot.model = State.RESIDENT, model
+            slot.state, slot.model, slot.has_served = State.RESIDENT, model, True
         log.info("Model %s is loaded: %.1f s.", slot.entry.id, self.clock() - started_s)
         slot.loading.set_result(model)
 
     def loading_failed(self, slot: Slot, fault: Exception) -> None:
         """Set the slot back and tell all who wait."""
         with self.lock:
-            slot.state, slot.failed_at_s = State.ABSENT, self.clock()
+            slot.state, slot.failed_at_s, slot.has_served = State.ABSENT, self.clock(), False
         if isinstance(fault, AisterError):
             log.error("Model %s could not be loaded: %s", slot.entry.id, fault.message)
             slot.loading.set_exception(fault)
@@ -299,4 +337,5 @@ class ModelManager:
         with self.lock:
             if slot.state is State.DRAINING:
                 slot.state = State.ABSENT
+        memory.give_back()
         log.info("Model %s is unloaded.", slot.entry.id)

@@ -7,10 +7,8 @@ from django.http.response import HttpResponseBase
 
 from aister_site.database import within
 from inference.apps import manager, sessions
-from inference.catalog import ModelEntry
 from inference.descriptions import describe, describe_languages
 from inference.http import endpoint, json_response
-from inference.manager import State
 from inference.usage import ledger
 
 PROBE_S = 2.0
@@ -43,7 +41,7 @@ async def readyz(_request: HttpRequest) -> HttpResponseBase:
     Either way it says what is there and what is not.
     """
     checks = {
-        "models": all(is_ready(entry) for entry in manager().catalog if entry.is_default),
+        "models": all(manager().is_ready(entry.id) for entry in manager().catalog if entry.is_default),
         "threads": manager().is_healthy,
         "sessions": not sessions().is_closing,
         "database": await sync_to_async(database_answers, thread_sensitive=False)(),
@@ -52,11 +50,6 @@ async def readyz(_request: HttpRequest) -> HttpResponseBase:
     is_serving = all(checks.values())
     status = "ready" if is_serving else "not ready"
     return json_response({"status": status, "checks": checks}, 200 if is_serving else 503)
-
-
-def is_ready(entry: ModelEntry) -> bool:
-    """Say whether a model answers at once."""
-    return manager().state(entry.id) is State.RESIDENT
 
 
 def database_answers() -> bool:

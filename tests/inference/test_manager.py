@@ -166,6 +166,87 @@ async def test_a_waiter_that_gives_up_does_not_stop_the_load(manager: ModelManag
     assert manager.slots["a"].leases == 0
 
 
+async def until(manager: ModelManager, state: State) -> None:
+    """Wait until model a is in a state."""
+    async with asyncio.timeout(10):
+        while manager.state("a") is not state:  # noqa: ASYNC110  # its threads tell no one
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def forgetful(manager: ModelManager) -> ModelManager:
+    """A manager whose models may be idle for 0.01 s, on a clock of its own."""
+    manager.keep_alive_s = 0.01
+    return manager
+
+
+async def test_a_model_goes_when_its_keep_alive_is_over_and_is_loaded_again_when_asked(
+    forgetful: ModelManager, loads: Loads, clock: Clock
+) -> None:
+    await use(forgetful, "a")
+    clock.now_s += 1
+    await until(forgetful, State.ABSENT)
+    assert loads.engines[0][1].is_closed
+    assert forgetful.is_ready("a")
+    await use(forgetful, "a")
+    assert loads.names == ["a", "a"]
+
+
+async def test_a_model_in_use_outlives_its_keep_alive(forgetful: ModelManager, loads: Loads, clock: Clock) -> None:
+    await use(forgetful, "a")
+    async with forgetful.lease("a"):
+        expiry = forgetful.slots["a"].expiry
+        clock.now_s += 1
+        if expiry:
+            await asyncio.to_thread(expiry.join)
+        assert forgetful.state("a") is State.RESIDENT
+    clock.now_s += 1
+    await until(forgetful, State.ABSENT)
+    assert loads.names == ["a"]
+
+
+async def test_a_keep_alive_that_was_renewed_is_looked_at_again(
+    forgetful: ModelManager, loads: Loads, clock: Clock
+) -> None:
+    forgetful.keep_alive_s = 0.05
+    await use(forgetful, "a")
+    first = forgetful.slots["a"].expiry
+    assert first is not None
+    await asyncio.to_thread(first.join)
+    assert forgetful.state("a") is State.RESIDENT  # on the test's clock no time has gone by
+    clock.now_s += 1
+    await until(forgetful, State.ABSENT)
+    assert loads.names == ["a"]
+
+
+async def test_a_model_that_loads_for_longer_than_its_keep_alive_goes_afterwards(
+    forgetful: ModelManager, loads: Loads, clock: Clock
+) -> None:
+    loads.gate.clear()
+    (loading,) = forgetful.preload(["a"])
+    expiry = forgetful.slots["a"].expiry
+    assert expiry is not None
+    clock.now_s += 1
+    await asyncio.to_thread(expiry.join)
+    loads.gate.set()
+    await asyncio.wrap_future(loading)
+    clock.now_s += 1
+    await until(forgetful, State.ABSENT)
+
+
+async def test_a_model_is_ready_once_loaded_until_a_load_fails(
+    manager: ModelManager, loads: Loads, clock: Clock
+) -> None:
+    assert not manager.is_ready("a")
+    for name in "abc":
+        await use(manager, name)
+    assert (manager.state("a"), manager.is_ready("a")) == (State.ABSENT, True)
+    loads.faults = [OSError("no weights")]
+    with pytest.raises(AisterError, match="model_unavailable"):
+        await use(manager, "a")
+    assert not manager.is_ready("a")
+
+
 async def test_an_unknown_model_is_refused(manager: ModelManager) -> None:
     with pytest.raises(AisterError, match="unknown_model"):
         await use(manager, "z")

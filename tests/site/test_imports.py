@@ -13,13 +13,13 @@ PACKAGES = ("accounts", "aister_site", "inference")
 
 # inference/: a module imports its own layer and those before it; what is not named here is the last layer
 LAYERS = (
-    ("errors", "protocol", "catalog", "fairness"),
+    ("errors", "protocol", "catalog", "fairness", "memory"),
     ("engines",),
     ("scheduling", "manager"),
     ("outages", "tasks", "usage", "models"),
     ("apps", "callers", "exchange", "http", "outbox", "response", "revocation", "sessions"),
 )
-WITHOUT_DJANGO = ("errors", "protocol", "catalog", "fairness", "engines", "scheduling", "manager")
+WITHOUT_DJANGO = ("errors", "protocol", "catalog", "fairness", "memory", "engines", "scheduling", "manager")
 DJANGO = {"django", "channels", "daphne", "accounts", "aister_site"}
 MODELS = {"torch", "transformers", "tokenizers", "safetensors", "sentencepiece"}
 
