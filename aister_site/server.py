@@ -25,7 +25,7 @@ from aister_site.guard import GUARDED
 from aister_site.http_protocol import WHOLE_REQUEST_S, Channel
 from aister_site.socket_protocol import CLOSE_HANDSHAKE_S, SessionProtocol
 
-BACKLOG = 1_024  # after Twisted's 50, one of many that come at once waits a second before it tries again
+BACKLOG = 4_096  # after Twisted's 50, one of many that come at once waits a second before it tries again
 
 
 def check_address(host: str, port: int) -> str:
