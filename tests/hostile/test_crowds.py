@@ -46,9 +46,11 @@ def open_many(server: Server, count: int, stack: ExitStack) -> list[socket.socke
         waiting.register(connecting, select.POLLOUT)
     connected = 0
     while connected < count:
-        for descriptor, _ in waiting.poll(wire.WAIT_S * 1_000):
+        ready = waiting.poll(wire.WAIT_S * 1_000)
+        assert ready, f"only {connected} of {count} were taken"
+        for descriptor, _ in ready:
             waiting.unregister(descriptor)
-            connected += 1
+        connected += len(ready)
     for connecting in opened:
         connecting.settimeout(wire.WAIT_S)
     return opened
