@@ -33,6 +33,8 @@ _REFUSALS = tuple(
         r"\b(?:know|knows|talk|talks|answer|answers) (?:only|nothing but|little but)\b",
         r"\ball (?:that )?i (?:know|can)\b",
         r"\bi have (?:no (?:idea|way|answer|knowledge)|not learn|never learn)",
+        r"\bi (?:don't|do not|didn't|did not|can't|cannot) (?:quite )?(?:understand|follow)\b",
+        r"\bi know \w+ and (?:little|nothing|not much) else\b",
         r"\bi (?:haven't learn|wasn't|was not|know nothing|know (?:very |too )?little)\b",
         r"\b(?:outside|beyond|out of|off) (?:of )?(?:my|what i)\b",
         r"\b(?:no idea|over my head|more than i (?:know|can)|too (?:small|little|simple) (?:for|to))\b",
@@ -47,10 +49,16 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).translate(_PLAIN).lower().split())
 
 
-def declines(answer: str) -> bool:
-    """Say whether an answer says that the model does not know, or introduces the model instead."""
+def refuses(answer: str) -> bool:
+    """Say whether an answer says that the model does not know, or can't."""
     text = normalise(answer)
-    return bool(any(pattern.search(text) for pattern in _REFUSALS) or (_INTRODUCTION.search(text) and "aister" in text))
+    return any(pattern.search(text) for pattern in _REFUSALS)
+
+
+def declines(answer: str) -> bool:
+    """Say whether an answer refuses, or introduces the model instead."""
+    text = normalise(answer)
+    return refuses(answer) or ("aister" in text and bool(_INTRODUCTION.search(text)))
 
 
 def contains(answer: str, expected: Expectation) -> bool:
@@ -67,17 +75,24 @@ def grade(answer: str, expected: Expectation) -> Verdict:
     """Return the verdict on an answer.
 
     Off its ground an answer is right that declines and names Aister, which it can talk about. On its ground declining
-    is never right, unless the question is about the model itself or about what was said before.
+    is never right, with two exceptions: a question about the model itself or about what was said before may be refused
+    in a right answer, and a greeting may introduce the model.
     """
     is_declined = declines(answer)
     if expected.ground == "off":
         if not is_declined or not contains(answer, expected):
             return Verdict.WRONG
         return Verdict.RIGHT if "aister" in normalise(answer) else Verdict.DECLINED
-    may_decline = expected.about_itself or expected.ground == "memory"
-    if contains(answer, expected) and (may_decline or not is_declined):
+    if contains(answer, expected) and not _passes_over(answer, expected):
         return Verdict.RIGHT
     return Verdict.DECLINED if is_declined else Verdict.WRONG
+
+
+def _passes_over(answer: str, expected: Expectation) -> bool:
+    """Say whether an answer declines what it was asked, whatever words it holds."""
+    if expected.about_itself or expected.ground == "memory":
+        return False
+    return refuses(answer) if expected.ground == "small_talk" else declines(answer)
 
 
 def points_to_a_bigger_model(answer: str) -> bool:
