@@ -1,0 +1,180 @@
+"""Makes pairs to translate from `corpus/phrases`: any of its directions, written as people write.
+
+Pure functions of a `random.Random`. What must come through untouched (placeholders, tags, addresses, names, numbers) is
+the same on both sides and varies from pair to pair, so that copying is learnt, not the names of the corpus.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from training.guide_conversations import made_up_word
+from training.phrases_corpus import Phrase, Phrases, bare
+from training.phrases_grammar import plain
+
+LOWER, UPPER, NO_ACCENTS, NO_MARK, ADDED_STOP = 0.22, 0.03, 0.08, 0.2, 0.1
+PHRASES = 0.4  # the share of pairs that are phrases; the rest are filled frames
+OPEN_SLOT = 400  # an open slot counts as so many fillings, for copying needs much practice
+WITH_ENGLISH = 0.25  # so many of the pairs without English are replaced by one with it
+
+Pair = tuple[str, str, str]  # source text, target language, target text
+
+UNTOUCHED = re.compile(r"\[\w+\]|\{\w+\}|%[sd]|</?\w[^>]*>|https?://\S+")
+_PLACEHOLDERS = (
+    "name",
+    "user",
+    "count",
+    "n",
+    "date",
+    "amount",
+    "item",
+    "x",
+    "value",
+    "email",
+    "userName",
+    "total_count",
+)
+_TAGS = ("b", "i", "em", "strong", "a", "span", "code")
+
+
+def _number(rng: random.Random) -> str:
+    return str(rng.randrange(2, 10 ** rng.randint(1, 4) + 2))
+
+
+def _time(rng: random.Random) -> str:
+    return f"{rng.randrange(2, 24)}:{rng.choice(('00', '15', '30', '45', '05', '20'))}"
+
+
+def _address(rng: random.Random) -> str:
+    return f"{made_up_word(rng).lower()}.{rng.choice(('com', 'org', 'net', 'eu', 'io'))}"
+
+
+def _url(rng: random.Random) -> str:
+    return f"https://{rng.choice(('', 'www.'))}{_address(rng)}{rng.choice(('', '/', '/help', '/a/12', '/?id=7'))}"
+
+
+def _code(rng: random.Random) -> str:
+    return "".join(rng.choice("ABCDEFGHKLMNPRSTUVWXYZ23456789-") for _ in range(rng.randint(4, 10))).strip("-")
+
+
+VALUES: dict[str, Callable[[random.Random], str]] = {
+    "number": _number,
+    "time": _time,
+    "email": lambda rng: f"{made_up_word(rng).lower()}@{_address(rng)}",
+    "url": _url,
+    "code": _code,
+}
+
+
+def _tags_renamed(source: str, target: str, rng: random.Random) -> tuple[str, str]:
+    """Exchange the name of a tag without attributes, in both texts alike."""
+    tag = rng.choice(_TAGS)
+    pattern = re.compile(r"(</?)(?:a|b)(>)")
+    return (
+        (source, target)
+        if "<a " in source
+        else (pattern.sub(rf"\1{tag}\2", source), pattern.sub(rf"\1{tag}\2", target))
+    )
+
+
+def _replaced(text: str, values: Mapping[str, str]) -> str:
+    return UNTOUCHED.sub(lambda found: values[found[0]], text)
+
+
+def varied(text: str, change: Callable[[str], str]) -> str:
+    """Change what is prose in `text`; placeholders, tags, addresses and open slots stay."""
+    found = UNTOUCHED.findall(text)
+    pieces = [change(piece) for piece in UNTOUCHED.split(text)]
+    return pieces[0] + "".join(kept + piece for kept, piece in zip(found, pieces[1:], strict=True))
+
+
+def without_accents(text: str) -> str:
+    """Return `text` with its letters stripped of accents, capitals kept; sharp s and ligatures stay."""
+    return "".join(plain(c).upper() if c.isupper() else plain(c) if c not in "ßœŒ" else c for c in text)
+
+
+def _openness(phrase: Phrase) -> int:
+    return OPEN_SLOT if "[" in phrase.texts["en"] else 1
+
+
+@dataclass
+class PairMaker:
+    """Makes one pair after another; `names` fill the name slots, as do made-up ones."""
+
+    corpus: Phrases
+    names: tuple[str, ...]
+    rng: random.Random
+
+    def __post_init__(self) -> None:
+        """Sort the sentences by frame, and find the texts that only their accents tell apart."""
+        by_frame: dict[str, list[Phrase]] = {}
+        for phrase in self.corpus.trained:
+            by_frame.setdefault(phrase.frame, []).append(phrase)
+        self._phrases = self.corpus.phrases()
+        self._frames: Sequence[list[Phrase]] = list(by_frame.values())
+        # A frame of a thousand sentences is seen more often than one of twenty, but not fifty times as often.
+        self._weights = [(len(phrases) * _openness(phrases[0])) ** 0.5 for phrases in self._frames]
+        said = {
+            bare(phrase.texts[code]) for phrase in (*self._phrases, *self.corpus.trained) for code in phrase.sources
+        }
+        self._accents_matter = {text for text, count in Counter(map(plain, said)).items() if count > 1}
+
+    def pair(self) -> Pair:
+        """Return a random pair: a phrase, or a filled frame."""
+        if self.rng.random() < PHRASES:
+            return self.typed(self.rng.choice(self._phrases))
+        return self.typed(self.rng.choice(self.rng.choices(self._frames, self._weights)[0]))
+
+    def typed(self, phrase: Phrase) -> Pair:
+        """Return `phrase` in one of its directions, the source as somebody may type it, all open slots filled."""
+        source, target = self._direction(phrase)
+        text, wanted = self._marked(phrase.texts[source], phrase.texts[target])
+        return self._filled(self._cased(text), wanted, target)
+
+    def _direction(self, phrase: Phrase) -> tuple[str, str]:
+        source, target = self.rng.choice(list(phrase.directions()))
+        if "en" not in (source, target) and self.rng.random() < WITH_ENGLISH:
+            return (source, "en") if self.rng.random() < 0.5 or "en" not in phrase.sources else ("en", target)
+        return source, target
+
+    def _marked(self, source: str, target: str) -> tuple[str, str]:
+        """Vary the final mark: a full stop comes and goes on both sides, a forgotten question mark comes back."""
+        if source.endswith(".") and self.rng.random() < NO_MARK:
+            return source[:-1], target[:-1]
+        if source.endswith(("?", "!")) and self.rng.random() < NO_MARK / 2:
+            return source.rstrip("?! ").lstrip("¿¡"), target
+        if source[-1].isalpha() and target[-1].isalpha() and self.rng.random() < ADDED_STOP:
+            return source + ".", target + "."
+        return source, target
+
+    def _cased(self, text: str) -> str:
+        if self.rng.random() < NO_ACCENTS and plain(bare(text)) not in self._accents_matter:
+            text = varied(text, without_accents)
+        if self.rng.random() < LOWER:
+            return varied(text, str.lower)
+        return varied(text, str.upper) if self.rng.random() < UPPER else text
+
+    def _filled(self, source: str, target: str, language: str) -> Pair:
+        source, target = _tags_renamed(source, target, self.rng)
+        values = self._values(list(dict.fromkeys(UNTOUCHED.findall(source))))
+        return _replaced(source, values), language, _replaced(target, values)
+
+    def _values(self, found: list[str]) -> dict[str, str]:
+        """Return what stands for each: a value for an open slot, else another placeholder or address of its kind."""
+        names = iter(self.rng.sample(_PLACEHOLDERS, len(found)))
+        return {each: self._value(each, f"{{{name}}}") for each, name in zip(found, names, strict=True)}
+
+    def _value(self, found: str, placeholder: str) -> str:
+        kind = found.strip("[]0123456789")
+        if found.startswith("["):
+            return self._name() if kind == "name" else VALUES[kind](self.rng)
+        if found.startswith("{"):
+            return placeholder
+        if found.startswith("%"):
+            return self.rng.choice(("%s", "%d"))
+        return _url(self.rng) if found.startswith("http") else found
+
+    def _name(self) -> str:
+        return self.rng.choice(self.names) if self.rng.random() < 0.5 else made_up_word(self.rng)
