@@ -10,6 +10,7 @@ from django.core.management import BaseCommand
 
 from aister_site import database, linking, shutdown, startup, welcome
 from aister_site.configuration import ConfigurationError
+from inference import memory
 from inference.apps import manager
 
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Serve until SIGTERM or Ctrl-C."""
         self.started_s = time.monotonic()
+        memory.share_heap()
         linking.link_torch()
         from aister_site import server
 
