@@ -1,0 +1,214 @@
+"""Reads `corpus/talk`, what `aister-guide` talks about: topics, follow-ups, facts, corrections, what is off its ground.
+
+Pure reading, no randomness. A file that does not follow the format raises ValueError and names the place. One phrasing
+a line; README.md there describes the format.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+CORPUS = Path(__file__).parent / "corpus" / "talk"
+
+Text = Annotated[str, Meta(min_length=1)]
+Table = TypeVar("Table", bound=Struct)
+Entry = TypeVar("Entry", "Topic", "Fact", "Kind")
+
+
+def lines(text: str) -> tuple[str, ...]:
+    """Return the phrasings of a text: one a line."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+class Closed(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the files, which has no other fields than these."""
+
+
+class FollowUp(Closed, frozen=True):
+    """What people ask only after their topic; `see` names the topic whose answer it gets, or `answer` is its own."""
+
+    ask: Text
+    answer: str = ""
+    see: str = ""
+
+
+class Topic(Closed, frozen=True):
+    """One thing the guide can talk about.
+
+    `answers` follow one another when the topic comes up again in a conversation; the last one is followed by the first.
+    `more` answers "tell me more", or is empty.
+    """
+
+    id: Text
+    answers: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    ask: Text
+    more: str = ""
+    follow: tuple[FollowUp, ...] = ()
+
+
+class Fact(Closed, frozen=True):
+    """Something a person tells about themselves; `{value}` stands for what is to be remembered."""
+
+    id: Text
+    values: Text
+    tell: Text
+    acknowledge: Text
+    corrected: Text
+    ask: Text
+    answer: Text
+    unknown: Text
+
+
+class Together(Closed, frozen=True):
+    """Several facts in one message: `{name}`, `{home}` and so on stand for their values."""
+
+    acknowledge: Text
+    tell: Text
+
+
+class Correction(Closed, frozen=True):
+    """What people say when they got the answer of topic `said` and wanted that of topic `wanted`."""
+
+    said: Text
+    wanted: Text
+    ask: Text
+
+
+class Kind(Closed, frozen=True):
+    """A kind of thing that the guide can't help with; an answer is an opening and an ending."""
+
+    id: Text
+    openings: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    ask: Text
+
+
+class Conversation(Closed, frozen=True):
+    """A conversation in full: lines that begin with `>` are the person's, those with `<` say which answer follows."""
+
+    id: Text
+    turns: Text
+
+
+class _TopicFile(Closed, frozen=True):
+    topic: tuple[Topic, ...]
+
+
+class _FactFile(Closed, frozen=True):
+    fact: tuple[Fact, ...]
+    together: tuple[Together, ...]
+
+
+class _CorrectionFile(Closed, frozen=True):
+    fact: Text
+    topic: tuple[Correction, ...]
+
+
+class MoreFile(Closed, frozen=True):
+    """What people say for "tell me more", and what they get where there is nothing more, or was nothing before."""
+
+    nothing_more: Text
+    nothing_before: Text
+    more: Text
+
+
+class _KindFile(Closed, frozen=True):
+    kind: tuple[Kind, ...] = ()
+    endings: tuple[Text, ...] = ()
+
+
+class _ConversationFile(Closed, frozen=True):
+    conversation: tuple[Conversation, ...]
+
+
+class Talk(Struct, frozen=True):
+    """All of the corpus. `values` holds the fillings of facts by name, `kept_names` names that no training may use."""
+
+    topics: dict[str, Topic]
+    facts: dict[str, Fact]
+    together: tuple[Together, ...]
+    kinds: dict[str, Kind]
+    endings: tuple[str, ...]
+    more: MoreFile
+    fact_corrections: tuple[str, ...]
+    topic_corrections: tuple[Correction, ...]
+    conversations: tuple[Conversation, ...]
+    values: dict[str, tuple[str, ...]]
+    kept_names: tuple[str, ...]
+
+    def off_ground_answer(self, kind: Kind, nth: int) -> str:
+        """Return what is said to the `nth` thing (from 0) of a conversation that is off the guide's ground."""
+        return f"{kind.openings[nth % len(kind.openings)]} {self.endings[nth % len(self.endings)]}"
+
+    def answers(self) -> Iterator[str]:
+        """Yield every text that the guide may say, `{value}` as it stands."""
+        for topic in self.topics.values():
+            yield from topic.answers
+            yield from filter(None, [topic.more, *(follow.answer for follow in topic.follow)])
+        for fact in self.facts.values():
+            yield from (fact.acknowledge, fact.corrected, fact.answer, fact.unknown)
+        yield from (together.acknowledge for together in self.together)
+        for kind in self.kinds.values():
+            yield from (f"{opening} {ending}" for opening in kind.openings for ending in self.endings)
+        yield from (self.more.nothing_more, self.more.nothing_before)
+
+
+def _read(path: Path, table: type[Table]) -> Table:
+    """Return a file as `table`; raise ValueError that names the file, and the place in it."""
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), table)
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_values(path: Path) -> tuple[str, ...]:
+    """Return the values of a file: separated by commas or line ends."""
+    return tuple(value.strip() for value in re.split(r"[,\n]", path.read_text(encoding="utf-8")) if value.strip())
+
+
+def _by_id(entries: Iterable[Entry], directory: Path) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if found.setdefault(entry.id, entry) is not entry:
+            raise ValueError(f"{directory}: the id {entry.id!r} stands twice")
+    return found
+
+
+def _check_references(talk: Talk, directory: Path) -> None:
+    """Raise ValueError for a topic or a file of values that is named and not there."""
+    follows = [follow for topic in talk.topics.values() for follow in topic.follow]
+    named = {follow.see for follow in follows if follow.see}
+    named |= {name for correction in talk.topic_corrections for name in (correction.said, correction.wanted)}
+    if missing := sorted(named - talk.topics.keys()):
+        raise ValueError(f"{directory}: there is no topic {missing[0]!r}")
+    if unclear := [follow.ask for follow in follows if bool(follow.see) == bool(follow.answer)]:
+        raise ValueError(f"{directory}: a follow-up needs either 'see' or 'answer': {lines(unclear[0])[0]!r}")
+    if unknown := sorted({fact.values for fact in talk.facts.values()} - talk.values.keys()):
+        raise ValueError(f"{directory}: there is no values/{unknown[0]}.txt")
+
+
+def read_talk(directory: Path = CORPUS) -> Talk:
+    """Read all files of the corpus; raises ValueError for what does not fit the format or names what is not there."""
+    topic_files = [_read(path, _TopicFile) for path in sorted(directory.glob("topics/*.toml"))]
+    kind_files = [_read(path, _KindFile) for path in sorted(directory.glob("off_ground/*.toml"))]
+    facts = _read(directory / "facts.toml", _FactFile)
+    corrections = _read(directory / "corrections.toml", _CorrectionFile)
+    talk = Talk(
+        topics=_by_id((topic for file in topic_files for topic in file.topic), directory),
+        facts=_by_id(facts.fact, directory),
+        together=facts.together,
+        kinds=_by_id((kind for file in kind_files for kind in file.kind), directory),
+        endings=tuple(ending for file in kind_files for ending in file.endings),
+        more=_read(directory / "follow_ups.toml", MoreFile),
+        fact_corrections=lines(corrections.fact),
+        topic_corrections=corrections.topic,
+        conversations=_read(directory / "conversations.toml", _ConversationFile).conversation,
+        values={path.stem: _read_values(path) for path in sorted(directory.glob("values/*.txt"))},
+        kept_names=_read_values(directory / "values" / "kept_for_testing" / "names.txt"),
+    )
+    _check_references(talk, directory)
+    return talk
