@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.phrases_corpus import Phrases, read_corpus, read_fillings, read_frames, read_phrases
+from training.phrases_corpus import Phrases, read_fillings, read_frames, read_phrases
 from training.phrases_grammar import noun_phrase, parse_noun, with_preposition
 
 
@@ -105,11 +105,6 @@ def test_a_preposition_is_contracted_as_its_language_does(
     language: str, preposition: str, phrase: str, expected: str
 ) -> None:
     assert with_preposition(preposition, phrase, language) == expected
-
-
-@pytest.fixture(scope="module")
-def corpus() -> Phrases:
-    return read_corpus()
 
 
 def _sentence(corpus: Phrases, frame: str, *fillings: str) -> list[str]:

@@ -6,17 +6,12 @@ from collections import Counter
 
 import pytest
 
-from training.phrases_corpus import LANGUAGES, Phrase, Phrases, bare, read_corpus
+from training.phrases_corpus import LANGUAGES, Phrase, Phrases, bare
 from training.phrases_grammar import plain
 from training.phrases_pairs import Pair, PairMaker, varied, without_accents
 
 NAMES = ("Anna", "Zoë")
 COPIED = re.compile(r"\{\w+\}|%[sd]|</?\w[^>]*>|https?://[^\s<]+[\w/]|[\w.]+@[\w.]+\w|\d[\d:]*")
-
-
-@pytest.fixture(scope="module")
-def corpus() -> Phrases:
-    return read_corpus()
 
 
 @pytest.fixture(scope="module")
