@@ -46,6 +46,7 @@ class InferenceConfig(AppConfig):
             threads=configuration.AISTER_THREADS,
             max_rows=configuration.AISTER_BATCH,
             cache_bytes=budget_bytes // 4,
+            dtype=configuration.AISTER_DTYPE,
         )
         self.manager = ModelManager(
             models,

@@ -10,11 +10,15 @@ from inference.engines.base import Engine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """What the operator decides for every engine. `threads` of 0 means one less than there are cores, at least one."""
+    """What the operator decides for every engine. `threads` of 0 means one less than there are cores, at least one.
+
+    `dtype` is "auto", "float32" or "bfloat16": see `loading.numbers_as`.
+    """
 
     threads: int
     max_rows: int
     cache_bytes: int
+    dtype: str = "auto"
 
 
 class Loader:
@@ -25,6 +29,13 @@ class Loader:
 
     def __call__(self, entry: ModelEntry) -> Engine[Any]:
         """Return a loaded engine; raise LoadingError when the model is not there or is not whole."""
+        from inference.engines.loading import numbers_as
+
+        with numbers_as(self.options.dtype):
+            return self.load(entry)
+
+    def load(self, entry: ModelEntry) -> Engine[Any]:
+        """Load as `__call__` does, in the number format that this thread was told."""
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # a bar for each model's weights, which take a second; downloads keep theirs

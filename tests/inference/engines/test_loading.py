@@ -7,8 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config
 
+from inference.catalog import ModelEntry
 from inference.engines.generation import Sampling
 from inference.engines.loading import (
+    HALVED_BYTES,
     UNSTATED_CONTEXT_TOKENS,
     LoadingError,
     context_tokens,
@@ -16,7 +18,9 @@ from inference.engines.loading import (
     load_causal_model,
     sampling_defaults,
     stop_ids,
+    weight_bytes,
 )
+from inference.engines.selection import EngineOptions, Loader
 from tests.inference.engines.conftest import DecoderDirectory
 from tests.inference.engines.small_decoders import CONFIGS, CONTEXT_TOKENS, save_decoder, train_tokenizer
 
@@ -28,9 +32,36 @@ def test_a_directory_is_loaded(decoder_directory: DecoderDirectory) -> None:
     assert not loaded.model.training
 
 
-def test_a_cpu_gets_full_precision_and_a_gpu_halves() -> None:
-    assert default_dtype(torch.device("cpu")) is torch.float32
+@pytest.mark.parametrize("flag", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
+def test_a_cpu_that_computes_in_bf16_does_so_for_large_models(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda is_there=name == flag: is_there)
+    assert default_dtype(torch.device("cpu"), HALVED_BYTES) is torch.bfloat16
+    assert default_dtype(torch.device("cpu"), HALVED_BYTES - 1) is torch.float32
+
+
+def test_a_cpu_without_bf16_gets_full_precision_and_a_gpu_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    assert default_dtype(torch.device("cpu"), HALVED_BYTES) is torch.float32
     assert default_dtype(torch.device("cuda")) is torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_operator_can_choose_the_number_format(decoder_directory: DecoderDirectory, dtype: torch.dtype) -> None:
+    options = EngineOptions(threads=1, max_rows=2, cache_bytes=2**22, dtype=str(dtype).removeprefix("torch."))
+    entry = ModelEntry(id="small", task="chat", source=str(decoder_directory("llama")))
+    engine = Loader(options)(entry)
+    assert engine.describe()["dtype"] == options.dtype
+    assert default_dtype(torch.device("cuda")) is torch.bfloat16  # the choice has ended with the load
+    engine.close()
+
+
+def test_the_size_of_weights_is_what_the_directory_holds_and_a_hubs_are_large(tmp_path: Path) -> None:
+    for name in ("model-1.safetensors", "model-2.safetensors", "other.bin"):
+        (tmp_path / name).write_bytes(bytes(100))
+    assert weight_bytes(tmp_path) == 200
+    assert weight_bytes("org/name") > HALVED_BYTES
 
 
 def test_a_directory_without_a_model_is_named(tmp_path: Path) -> None:
