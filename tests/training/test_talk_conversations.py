@@ -1,0 +1,127 @@
+"""Conversations made from the broad corpus: each answer follows from what was said; kept names are not."""
+
+import random
+
+import pytest
+
+from training import talk_conversations
+from training.talk_conversations import Storyteller
+from training.talk_corpus import Talk, read_talk
+from training.talk_dialogue import SLOT, Dialogue
+
+
+@pytest.fixture(scope="module")
+def talk() -> Talk:
+    return read_talk()
+
+
+@pytest.fixture
+def dialogue(talk: Talk) -> Dialogue:
+    return Dialogue(talk)
+
+
+def test_a_fact_is_unknown_then_known_then_corrected(dialogue: Dialogue) -> None:
+    assert dialogue.recall("name") == "You haven't told me your name yet."
+    assert dialogue.tell("name", "Ayşe").startswith("Nice to meet you, Ayşe!")
+    assert dialogue.recall("name") == "Your name is Ayşe."
+    assert dialogue.tell("name", "Noor", corrects=True) == "Thank you for telling me. You are Noor, then."
+    assert dialogue.recall("name") == "Your name is Noor."
+
+
+def test_a_second_pet_corrects_nothing(dialogue: Dialogue) -> None:
+    dialogue.tell("pet", "Rex")
+    assert dialogue.tell("pet", "Bella") == "Bella is a lovely name for a pet. I'll remember it."
+    assert dialogue.recall("pet") == "Your pet is called Bella."
+
+
+def test_jokes_follow_one_another_and_begin_again(talk: Talk, dialogue: Dialogue) -> None:
+    jokes = talk.topics["joke"].answers
+    told = [dialogue.ask("joke"), dialogue.more(), *(dialogue.ask("joke") for _ in jokes[2:])]
+    assert tuple(told) == jokes
+    assert dialogue.ask("joke") == jokes[0]
+
+
+def test_more_is_said_once_and_then_there_is_no_more(talk: Talk, dialogue: Dialogue) -> None:
+    assert dialogue.more() == talk.more.nothing_before
+    dialogue.ask("get-key")
+    assert dialogue.more() == talk.topics["get-key"].more
+    assert dialogue.more() == talk.more.nothing_more
+    dialogue.recall("name")
+    assert dialogue.more() == talk.more.nothing_before
+
+
+def test_what_is_off_its_ground_is_answered_in_other_words_each_time(talk: Talk, dialogue: Dialogue) -> None:
+    said = [dialogue.off_ground("maths") for _ in range(3)]
+    assert said == [talk.off_ground_answer(talk.kinds["maths"], nth) for nth in range(3)]
+    assert len(set(said)) == 3
+
+
+def test_a_follow_up_has_its_own_answer_or_that_of_its_topic(talk: Talk, dialogue: Dialogue) -> None:
+    documentation = talk.topics["documentation"]
+    assert dialogue.follow(documentation.follow[0]) == documentation.follow[0].answer
+    see = talk.topics["get-key"].follow[0]
+    assert dialogue.follow(see) == talk.topics[see.see].answers[0]
+    assert dialogue.last is talk.topics[see.see]
+
+
+def test_every_script_can_be_played(talk: Talk) -> None:
+    values = {fact + number: f"<{fact}{number}>" for fact in talk.facts for number in ("", "2", "3")}
+    assert len(talk.conversations) >= 40
+    for script in talk.conversations:
+        turns = Dialogue(talk).play(script.turns, values)
+        assert len(turns) >= 3
+        assert [answer for _, answer in turns if "@" in answer or "{" in answer] == [], script.id
+
+
+def test_a_script_remembers_the_last_value(talk: Talk) -> None:
+    script = "> I'm {name}\n< @name!\n> no, {name2}\n< @name~\n> and who am I?\n< @name="
+    turns = Dialogue(talk).play(script, {"name": "Rex", "name2": "Ida"})
+    assert [answer for _, answer in turns][1:] == ["Thank you for telling me. You are Ida, then.", "Your name is Ida."]
+
+
+@pytest.mark.parametrize("script", ["> hi", "< @hello\n> hi", "> hi\n@hello"])
+def test_a_script_whose_lines_do_not_alternate_is_refused(dialogue: Dialogue, script: str) -> None:
+    with pytest.raises(ValueError, match=r"alternate|begins with '<'"):
+        dialogue.play(script, {})
+
+
+def test_no_slot_stays_open_and_no_kept_name_is_told(talk: Talk) -> None:
+    storyteller = Storyteller(talk, random.Random(7), frozenset({"anna"}))
+    for _ in range(1500):
+        turns = storyteller.conversation(6)
+        assert [text for turn in turns for text in turn if SLOT.search(text) or "@get" in text] == []
+        words = {word for value in storyteller.dialogue.told.values() for word in value.casefold().split()}
+        assert words & storyteller.forbidden == set()
+    assert {"anna", "bartosz"} <= storyteller.forbidden
+
+
+def test_everything_in_the_corpus_is_said_at_some_time(talk: Talk) -> None:
+    storyteller = Storyteller(talk, random.Random(8))
+    heard = {answer for _ in range(4000) for _, answer in storyteller.conversation(6)}
+    first = {topic.answers[0] for topic in talk.topics.values()} | {fact.unknown for fact in talk.facts.values()}
+    later = {topic.more for topic in talk.topics.values() if topic.more}
+    later |= {follow.answer for topic in talk.topics.values() for follow in topic.follow if follow.answer}
+    off_ground = {talk.off_ground_answer(kind, 0) for kind in talk.kinds.values()}
+    assert (first | later | off_ground) - heard == set()
+
+
+def test_an_introduction_is_about_facts_only(talk: Talk) -> None:
+    storyteller = Storyteller(talk, random.Random(9))
+    topics = {answer for topic in talk.topics.values() for answer in topic.answers}
+    for _ in range(300):
+        turns = storyteller.introduction(4)
+        assert len(turns) == 4
+        assert storyteller.dialogue.told
+        assert [a for _, a in turns[1:] if a in topics] == []
+
+
+def test_the_same_seed_makes_the_same_conversations(talk: Talk) -> None:
+    first, second = (Storyteller(talk, random.Random(3)) for _ in range(2))
+    assert [first.conversation(5) for _ in range(50)] == [second.conversation(5) for _ in range(50)]
+
+
+def test_scripts_are_played_with_made_up_values(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk_conversations, "SCRIPTED", 1.0)
+    storyteller = Storyteller(talk, random.Random(4))
+    lengths = {len(storyteller.conversation(6)) for _ in range(200)}
+    assert lengths == {len(script.turns.strip().splitlines()) // 2 for script in talk.conversations}

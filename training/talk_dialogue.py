@@ -1,0 +1,105 @@
+"""What the guide answers in one conversation: pure state, no randomness.
+
+A `Dialogue` knows what was told, what was asked how often, and what came last; so a checker can ask it, too.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from training.talk_corpus import FollowUp, Talk, Topic, lines
+
+REFERENCE = re.compile(r"@(?P<off>off:)?(?P<id>[a-z][\w-]*)(?P<what>[+!=?~]|/\d)?")
+SLOT = re.compile(r"\{(\w+?)(\d?)\}")
+
+Turn = tuple[str, str]
+FOLLOWING_JOKES = 2  # a topic with more answers than this goes on with the next one when people want more
+
+
+@dataclass
+class Dialogue:
+    """One conversation; each method is one turn and returns the answer."""
+
+    talk: Talk
+    told: dict[str, str] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)
+    off_grounds: int = 0
+    last: Topic | None = None
+    said_more: bool = False
+
+    def _leave(self) -> None:
+        self.last, self.said_more = None, False
+
+    def ask(self, topic_id: str) -> str:
+        """Answer a topic; the next of its answers when it came up before."""
+        topic = self.talk.topics[topic_id]
+        nth = self.times[topic_id]
+        self.times[topic_id] += 1
+        self.last, self.said_more = topic, False
+        return topic.answers[nth % len(topic.answers)]
+
+    def more(self) -> str:
+        """Answer "tell me more"."""
+        if self.last is None:
+            return self.talk.more.nothing_before
+        if len(self.last.answers) > FOLLOWING_JOKES:
+            return self.ask(self.last.id)
+        said, self.said_more = self.said_more, True
+        return self.last.more if self.last.more and not said else self.talk.more.nothing_more
+
+    def follow(self, follow: FollowUp) -> str:
+        """Answer a follow-up of the last topic."""
+        return self.ask(follow.see) if follow.see else follow.answer
+
+    def off_ground(self, kind_id: str) -> str:
+        """Answer something off the guide's ground."""
+        self._leave()
+        self.off_grounds += 1
+        return self.talk.off_ground_answer(self.talk.kinds[kind_id], self.off_grounds - 1)
+
+    def tell(self, fact_id: str, value: str, *, corrects: bool = False) -> str:
+        """Acknowledge a fact, or that it `corrects` what was told before."""
+        self._leave()
+        fact = self.talk.facts[fact_id]
+        text = fact.corrected if corrects else fact.acknowledge
+        self.told[fact_id] = value
+        return text.replace("{value}", value)
+
+    def recall(self, fact_id: str) -> str:
+        """Answer a question for a fact."""
+        self._leave()
+        fact, value = self.talk.facts[fact_id], self.told.get(fact_id)
+        return fact.answer.replace("{value}", value) if value else fact.unknown
+
+    def _resolve(self, found: re.Match[str]) -> str:
+        name, what = found["id"], found["what"] or ""
+        if found["off"]:
+            return self.off_ground(name)
+        if what == "+" or name in ("more", "before"):
+            return self.more()
+        if what.startswith("/"):
+            return self.talk.topics[name].follow[int(what[1:])].answer
+        if what in ("=", "?"):
+            return self.recall(name)
+        fact = self.talk.facts.get(name)
+        if what and fact:
+            return (fact.acknowledge if what == "!" else fact.corrected).replace("{value}", self.told[name])
+        return self.ask(name)
+
+    def play(self, turns: str, values: dict[str, str]) -> list[Turn]:
+        """Return a scripted conversation with `values` in its slots, such as `name` and `name2`.
+
+        Raises ValueError for lines that don't alternate, and KeyError for what is not in the corpus.
+        """
+        script = lines(turns)
+        said, answered = script[0::2], script[1::2]
+        if len(script) % 2 or not all(line.startswith("> ") for line in said):
+            raise ValueError(f"the lines don't alternate: {script[0]!r}")
+        return [(line[2:], self._scripted(line, then, values)) for line, then in zip(said, answered, strict=True)]
+
+    def _scripted(self, line: str, then: str, values: dict[str, str]) -> str:
+        self.told |= {found[1]: values[found[1] + found[2]] for found in SLOT.finditer(line)}
+        if not then.startswith("< "):
+            raise ValueError(f"an answer begins with '<': {then!r}")
+        text = SLOT.sub(lambda found: values[found[1] + found[2]], then[2:])
+        return REFERENCE.sub(self._resolve, text)
