@@ -1,25 +1,23 @@
 """The sequence-to-sequence engine: translation, and whatever else reads one text and writes another.
 
 Dynamic batching: sequences of all requests wait together in a pool, which chooses the next batch fairly, and each
-`step()` writes one token for every sequence in the batch. A sequence leaves the batch when it is done, a cancelled
-request's at the next step; when the batch is empty the next is formed. Driven by its scheduler's thread, like every
-engine; `text` and `check` may be used from any thread.
+`step()` lets the model go on with the batch for a moment. A sequence leaves the batch when it is done, a cancelled
+request's at the next step; when the batch is empty the next is formed. What a batch runs on, transformers or
+CTranslate2, is the model's affair. Driven by its scheduler's thread, like every engine; `text` and `check` may be used
+from any thread.
 """
 
 import logging
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from inference.engines.base import Delta, Failed, Finished, FinishReason, Output, Progress, Started
 from inference.engines.sequence_pool import Joined, SequencePool, SequenceRequest, Ticket
+from inference.engines.sequence_rows import Batch, Row, SequenceModel
 from inference.engines.translation_text import TranslationText
 from inference.errors import AisterError, trace
 from inference.fairness import share_of
-
-if TYPE_CHECKING:
-    from inference.engines.seq2seq_decoding import Batch, Row
-    from inference.engines.seq2seq_loading import LoadedModel
 
 __all__ = ["MAX_BEAMS", "MAX_REQUESTS", "Seq2SeqEngine", "SequenceRequest"]
 
@@ -36,54 +34,41 @@ OUTPUT_TOKENS_SPARE = 16
 class Seq2SeqEngine:
     """A loaded encoder-decoder model that answers SequenceRequests."""
 
-    def __init__(self, loaded: "LoadedModel", *, threads: int, max_batch_tokens: int, max_batch_sequences: int) -> None:
-        """Take a model, and the bounds that `load` describes."""
-        self._model = loaded.model
-        self._codec = loaded.codec
-        self._text = loaded.text
-        self.max_source_tokens = loaded.max_source_tokens
-        self._threads = threads
+    def __init__(self, model: SequenceModel, *, max_batch_tokens: int = 2048, max_batch_sequences: int = 32) -> None:
+        """Take a model. `max_batch_tokens` bounds a batch's source tokens, padding included; `max_batch_sequences` its
+        rows.
+        """
+        self._model = model
+        self.max_source_tokens = model.max_source_tokens
         self._threads_set_on: int | None = None
         self._max_batch_tokens = max_batch_tokens
-        self._max_batch_sequences = max_batch_sequences if loaded.rows_are_independent else 1
-        self._vocabulary_size: int = loaded.model.get_input_embeddings().num_embeddings
-        self._parameters: int = loaded.model.num_parameters()
-        self._dtype = str(loaded.model.dtype).removeprefix("torch.")
-        self._weight_bytes: int = sum(parameter.nbytes for parameter in loaded.model.parameters())
+        self._max_batch_sequences = max_batch_sequences if model.rows_are_independent else 1
         self._pool = SequencePool()
         self._batch: Batch | None = None
         self._tickets: dict[Row, Ticket] = {}  # of the batch's rows
         self._cache_bytes = 0
 
     @classmethod
-    def load(
-        cls, source: str | Path, *, threads: int, max_batch_tokens: int = 2048, max_batch_sequences: int = 32
-    ) -> "Seq2SeqEngine":
-        """Load the model in the directory `source`, or that of the hub id. Slow; any one thread may call it.
+    def load(cls, source: str | Path, *, threads: int, **bounds: int) -> Self:
+        """Load the model in the directory `source`, or that of the hub id, with transformers. Slow; any one thread.
 
-        `max_batch_tokens` bounds a batch's source tokens, padding included; `max_batch_sequences` its rows. `threads`
-        are the CPU's, for one step. Raises LoadingError for a model that is absent, broken or of another kind.
+        `threads` are the CPU's, for one step; `bounds` those of a batch. Raises LoadingError for a model that is
+        absent, broken or of another kind.
         """
         from inference.engines.seq2seq_loading import load_model
 
-        loaded = load_model(source, threads=threads)
-        return cls(loaded, threads=threads, max_batch_tokens=max_batch_tokens, max_batch_sequences=max_batch_sequences)
+        return cls(load_model(source, threads=threads), **bounds)
 
     @property
     def text(self) -> TranslationText:
         """What makes the sequences of a translation. Raises AisterError for a model that does not translate."""
-        if self._text is None:
+        if self._model.text is None:
             raise AisterError("wrong_task")
-        return self._text
+        return self._model.text
 
     def describe(self) -> dict[str, Any]:
         """Return what clients are told of how the model runs."""
-        return {
-            "path": "transformers",
-            "dtype": self._dtype,
-            "parameters": self._parameters,
-            "source_tokens": self.max_source_tokens,
-        }
+        return {**self._model.describe(), "source_tokens": self.max_source_tokens}
 
     def check(self, request: SequenceRequest) -> None:
         """Raise AisterError when the request could never be answered."""
@@ -94,7 +79,7 @@ class Seq2SeqEngine:
                 "text_too_long", f"A sentence is longer than the {self.max_source_tokens} tokens that the model reads."
             )
         tokens = {token for sequence in request.sequences for token in sequence.tokens}
-        if any(not 0 <= token < self._vocabulary_size for token in tokens):
+        if any(not 0 <= token < self._model.vocabulary_size for token in tokens):
             raise AisterError(
                 "internal_error"
             )  # not the model's vocabulary; on a GPU one such token would spoil the process
@@ -112,8 +97,8 @@ class Seq2SeqEngine:
         self._pool.admit(request)
 
     def step(self) -> list[Output]:
-        """Write one token for each sequence of the batch, having formed a batch if there was none."""
-        self._set_threads()
+        """Go on with the batch, having formed one if there was none."""
+        self._use_this_thread()
         outputs: list[Output] = [
             (joined.request, progress)
             for joined in list(self._pool.joined.values())
@@ -131,11 +116,9 @@ class Seq2SeqEngine:
         self._close_empty_batch()
         return outputs
 
-    def _set_threads(self) -> None:
+    def _use_this_thread(self) -> None:
         if self._threads_set_on != threading.get_ident():
-            import torch
-
-            torch.set_num_threads(self._threads)  # acts on the calling thread only
+            self._model.use_this_thread()
             self._threads_set_on = threading.get_ident()
 
     def _look_at(self, joined: Joined) -> list[Progress]:
@@ -165,18 +148,14 @@ class Seq2SeqEngine:
             self._cache_bytes = 0
 
     def _form_batch(self) -> None:
-        from inference.engines.seq2seq_decoding import BeamBatch, GreedyBatch, Row
-
         tickets = self._pool.next_batch(max_tokens=self._max_batch_tokens, max_sequences=self._max_batch_sequences)
         if not tickets:
             return
         self._tickets = {Row(ticket.sequence, self._output_limit(ticket)): ticket for ticket in tickets}
         rows = list(self._tickets)
         requests = {ticket.joined.request for ticket in tickets}
-        if (beams := tickets[0].joined.request.num_beams) > 1:
-            self._batch = BeamBatch(self._model, rows, beams, lambda: all(request.is_cancelled for request in requests))
-        else:
-            self._batch = GreedyBatch(self._model, rows)
+        beams = tickets[0].joined.request.num_beams
+        self._batch = self._model.batch(rows, beams, lambda: all(request.is_cancelled for request in requests))
 
     def _output_limit(self, ticket: Ticket) -> int:
         """Return how many tokens may be written; the position table also holds what outputs start with."""
@@ -184,7 +163,7 @@ class Seq2SeqEngine:
         limit = OUTPUT_TOKENS_PER_SOURCE_TOKEN * len(ticket.sequence.tokens) + OUTPUT_TOKENS_SPARE
         return max(1, min(limit, self.max_source_tokens - 2, limit if asked is None else asked))
 
-    def _finish(self, row: "Row") -> list[Output]:
+    def _finish(self, row: Row) -> list[Output]:
         """Return what to say of a sequence that is done, and of its request if that is done too."""
         ticket = self._tickets.pop(row)
         joined = ticket.joined
@@ -193,7 +172,7 @@ class Seq2SeqEngine:
             return []  # the next step says so; a beam search that was cut short has written nothing worth sending
         joined.hit_limit |= row.hit_limit
         joined.open_sequences -= 1
-        outputs: list[Output] = [(joined.request, Delta(self._codec.decode(row.written), ticket.item))]
+        outputs: list[Output] = [(joined.request, Delta(self._model.codec.decode(row.written), ticket.item))]
         if not joined.open_sequences:
             self._pool.drop(joined)
             reason = FinishReason.LENGTH if joined.hit_limit else FinishReason.STOP
@@ -203,7 +182,7 @@ class Seq2SeqEngine:
     def _isolate(self) -> list[Output]:
         """Fail the request whose batch has failed; if several shared it, let each run alone, to fail or not."""
         tickets = list(self._tickets.values())
-        self._batch, self._tickets, self._cache_bytes = None, {}, 0
+        self._give_up_batch()
         at_fault, *others = {ticket.joined: None for ticket in tickets}
         if others:
             self._pool.put_back(tickets)
@@ -211,9 +190,15 @@ class Seq2SeqEngine:
         self._pool.drop(at_fault)
         return [(at_fault.request, Failed(AisterError("internal_error"), at_fault.usage))]
 
+    def _give_up_batch(self) -> None:
+        if self._batch:
+            self._batch.stop()
+        self._batch, self._tickets, self._cache_bytes = None, {}, 0
+
     def abandon(self) -> None:
         """Drop every request and the batch."""
-        self._pool, self._batch, self._tickets, self._cache_bytes = SequencePool(), None, {}, 0
+        self._pool = SequencePool()
+        self._give_up_batch()
 
     @property
     def is_idle(self) -> bool:
@@ -223,10 +208,9 @@ class Seq2SeqEngine:
     @property
     def memory_bytes(self) -> int:
         """Bytes of weights, and of what the batch holds."""
-        return self._weight_bytes + self._cache_bytes
+        return self._model.weight_bytes + self._cache_bytes
 
     def close(self) -> None:
         """Let go of the weights."""
         self.abandon()
-        self._model = None
-        self._weight_bytes = 0
+        self._model.close()

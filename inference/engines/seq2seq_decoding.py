@@ -4,53 +4,12 @@ Touched by the engine's thread only. A batch promises each row the tokens that `
 float32, unless two candidates are closer than rounding), whatever its neighbours and their padding.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from inference.engines.translation_text import Sequence
-
-# A model that has lost its way repeats itself until its limit. Output that is this much longer than the source and
-# has ended in the same few tokens over and over is cut after the first of them. Sources that repeat themselves are
-# safe: their translations are no longer.
-LOOP_SLACK_TOKENS = 16
-LOOP_TOKENS = 24
-LOOP_PERIOD_TOKENS = 12
-
-
-@dataclass(eq=False, slots=True)
-class Row:
-    """One sequence in a batch, the tokens written for it so far (without its first token) and the most that may be."""
-
-    sequence: Sequence
-    limit: int
-    written: list[int] = field(default_factory=list)
-    hit_limit: bool = False
-
-
-class CancelFlag(Protocol):
-    """Says whether nobody waits for a batch any more."""
-
-    def __call__(self) -> bool:
-        """True when all of the batch's requests are cancelled."""
-
-
-class Batch(Protocol):
-    """Rows that are decoded together."""
-
-    rows: list[Row]
-
-    def step(self) -> list[Row]:
-        """Run the decoder once; take the rows that are done out of the batch and return them."""
-
-    def keep(self, rows: list[Row]) -> None:
-        """Drop all rows but these, which are given in the batch's order."""
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes of keys, values and encoder states held."""
+from inference.engines.sequence_rows import CancelFlag, Row
 
 
 class GreedyBatch:
@@ -89,19 +48,11 @@ class GreedyBatch:
         if not best.isfinite().all():  # NaN comes through max
             raise FloatingPointError("The model gave scores that are not finite.")
         self._ids = torch.cat([self._ids, chosen[:, None]], dim=-1)
-        done = [row for row, token in zip(self.rows, chosen.tolist(), strict=True) if self._ended(row, token)]
+        tokens = zip(self.rows, chosen.tolist(), strict=True)
+        done = [row for row, token in tokens if row.write(token, self._ends, forced_end=self._forced_end)]
         if done:
             self.keep([row for row in self.rows if row not in done])
         return done
-
-    def _ended(self, row: Row, token: int) -> bool:
-        at_limit = len(row.written) + 1 >= row.limit
-        if token in self._ends or (at_limit and self._forced_end):
-            row.hit_limit = token not in self._ends
-            return True
-        row.written.append(token)
-        row.hit_limit = at_limit or cut_loop(row.written, len(row.sequence.tokens))
-        return row.hit_limit
 
     @torch.inference_mode()
     def keep(self, rows: list[Row]) -> None:
@@ -115,6 +66,9 @@ class GreedyBatch:
         encoded = self._state["encoder_outputs"]
         encoded.last_hidden_state = encoded.last_hidden_state[places]
         self._state["past_key_values"].batch_select_indices(places)
+
+    def stop(self) -> None:
+        """Nothing runs between steps."""
 
     @property
     def memory_bytes(self) -> int:
@@ -151,7 +105,7 @@ class BeamBatch:
         ends = end_tokens(self._model)
         skipped = 1 if first is None else 2
         for row, line in zip(self.rows, found.tolist(), strict=True):
-            _write_beam(row, line[skipped:], ends)
+            row.write_all(line[skipped:], ends)
         done, self.rows = self.rows, []
         return done
 
@@ -159,20 +113,13 @@ class BeamBatch:
         """Drop all rows but these, which are given in the batch's order."""
         self.rows = rows
 
+    def stop(self) -> None:
+        """Nothing runs between steps."""
+
     @property
     def memory_bytes(self) -> int:
         """Nothing is held between steps."""
         return 0
-
-
-def _write_beam(row: Row, tokens: list[int], ends: frozenset[int]) -> None:
-    length = next((place for place, token in enumerate(tokens) if token in ends), None)
-    row.hit_limit = length is None or length > row.limit
-    for token in tokens[: row.limit if length is None else min(length, row.limit)]:
-        row.written.append(token)
-        if cut_loop(row.written, len(row.sequence.tokens)):
-            row.hit_limit = True
-            return
 
 
 class _Cancelled(StoppingCriteria):
@@ -212,18 +159,3 @@ def end_tokens(model: Any) -> frozenset[int]:
     """Return the tokens that end an output."""
     ends = model.generation_config.eos_token_id
     return frozenset(ends if isinstance(ends, list) else [ends])
-
-
-def cut_loop(written: list[int], source_tokens: int) -> bool:
-    """Say whether the output has fallen into a loop; if so, cut it after the loop's first round."""
-    if len(written) < source_tokens + LOOP_SLACK_TOKENS:
-        return False
-    tail = written[-LOOP_TOKENS:]
-    for period in range(1, LOOP_PERIOD_TOKENS + 1):
-        if len(tail) == LOOP_TOKENS and tail[period:] == tail[:-period]:
-            end = len(written)
-            while end > period and written[end - 1] == written[end - 1 - period]:
-                end -= 1
-            del written[end:]
-            return True
-    return False

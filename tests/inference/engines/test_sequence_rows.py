@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engines.seq2seq_decoding import LOOP_PERIOD_TOKENS, LOOP_SLACK_TOKENS, LOOP_TOKENS, cut_loop
+from inference.engines.sequence_rows import LOOP_PERIOD_TOKENS, LOOP_SLACK_TOKENS, LOOP_TOKENS, cut_loop
 
 
 def write(tokens: list[int], *, source_tokens: int) -> list[int]:
