@@ -47,6 +47,8 @@ class InferenceConfig(AppConfig):
             max_rows=configuration.AISTER_BATCH,
             cache_bytes=budget_bytes // 4,
             dtype=configuration.AISTER_DTYPE,
+            translation=configuration.AISTER_TRANSLATION_ENGINE,
+            converted=configuration.home / "models" / "converted",
         )
         self.manager = ModelManager(
             models,

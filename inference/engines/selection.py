@@ -2,23 +2,30 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from inference.catalog import ModelEntry
 from inference.engines.base import Engine
+
+if TYPE_CHECKING:
+    from inference.engines.seq2seq_selection import Choice  # brings CTranslate2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """What the operator decides for every engine. `threads` of 0 means one less than there are cores, at least one.
 
-    `dtype` is "auto", "float32" or "bfloat16": see `loading.numbers_as`.
+    `dtype` is "auto", "float32" or "bfloat16": see `loading.numbers_as`. `translation` says what translates; what was
+    converted for CTranslate2 is kept in the directory `converted`, and without one nothing is.
     """
 
     threads: int
     max_rows: int
     cache_bytes: int
     dtype: str = "auto"
+    translation: "Choice" = "auto"
+    converted: Path | None = None
 
 
 class Loader:
@@ -29,23 +36,31 @@ class Loader:
 
     def __call__(self, entry: ModelEntry) -> Engine[Any]:
         """Return a loaded engine; raise LoadingError when the model is not there or is not whole."""
-        from inference.engines.loading import numbers_as
+        spare_threads = max(1, (os.cpu_count() or 1) - 1)
+        if entry.task == "chat":
+            return self.load_chat(entry, self.options.threads or spare_threads)
+        from inference.engines.seq2seq import Seq2SeqEngine
+        from inference.engines.seq2seq_selection import SequenceOptions, load_sequence_model
 
-        with numbers_as(self.options.dtype):
-            return self.load(entry)
+        options = SequenceOptions(
+            choice=self.options.translation,
+            converted=self.options.converted,
+            threads=self.options.threads,
+            spare_threads=spare_threads,
+            dtype=self.options.dtype,
+        )
+        return Seq2SeqEngine(load_sequence_model(entry.source, options))
 
-    def load(self, entry: ModelEntry) -> Engine[Any]:
-        """Load as `__call__` does, in the number format that this thread was told."""
+    def load_chat(self, entry: ModelEntry, threads: int) -> Engine[Any]:
+        """Load a chat model."""
         from transformers.utils import logging
 
+        from inference.engines.decoder import DecoderEngine
+        from inference.engines.loading import numbers_as
+
         logging.disable_progress_bar()  # a bar for each model's weights, which take a second; downloads keep theirs
-        threads = self.options.threads or max(1, (os.cpu_count() or 1) - 1)
-        if entry.task == "chat":
-            from inference.engines.decoder import DecoderEngine
-
+        options = self.options
+        with numbers_as(options.dtype):
             return DecoderEngine.load(
-                entry.source, threads=threads, max_rows=self.options.max_rows, cache_bytes=self.options.cache_bytes
+                entry.source, threads=threads, max_rows=options.max_rows, cache_bytes=options.cache_bytes
             )
-        from inference.engines.seq2seq import Seq2SeqEngine
-
-        return Seq2SeqEngine.load(entry.source, threads=threads)

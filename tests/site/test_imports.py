@@ -21,7 +21,7 @@ LAYERS = (
 )
 WITHOUT_DJANGO = ("errors", "protocol", "catalog", "fairness", "memory", "engines", "scheduling", "manager")
 DJANGO = {"django", "channels", "daphne", "accounts", "aister_site"}
-MODELS = {"torch", "transformers", "tokenizers", "safetensors", "sentencepiece"}
+MODELS = {"torch", "transformers", "ctranslate2", "tokenizers", "safetensors", "sentencepiece"}
 
 
 def modules(package: str) -> list[Path]:
