@@ -3,8 +3,10 @@
 Loaded on any one thread; its batches are the engine's thread's.
 """
 
+import atexit
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from ctranslate2 import Translator
 
@@ -15,6 +17,17 @@ from inference.engines.sequence_rows import Batch, CancelFlag, Row
 
 ONE_THREAD_PARAMETERS = 100_000_000
 """Up to this size one thread is best, beside other load: a second one waits for the first more than it helps."""
+
+_open: WeakSet["CTranslate2Model"] = WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """Let go of every model before the interpreter ends: a thread of CTranslate2's that still holds a callback then
+    would abort the process, with 134 as its exit status.
+    """
+    for model in list(_open):
+        model.close()
 
 
 class CTranslate2Model:
@@ -35,6 +48,8 @@ class CTranslate2Model:
         self._translator: Any = Translator(
             str(converted), device="cpu", inter_threads=1, intra_threads=threads or (1 if small else spare_threads)
         )
+        self._batch: Batch | None = None
+        _open.add(self)
         self._weight_bytes = (converted / "model.bin").stat().st_size
         self._dtype = str(self._translator.compute_type).partition("_")[0]
 
@@ -63,10 +78,14 @@ class CTranslate2Model:
     def batch(self, rows: list[Row], beams: int, is_cancelled: CancelFlag) -> Batch:  # noqa: ARG002  # none can be told
         """Begin to decode the rows greedily or by beam search."""
         if beams > 1:
-            return BeamBatch(self._translator, self._facts, rows, beams)
-        return GreedyBatch(self._translator, self._facts, rows)
+            self._batch = BeamBatch(self._translator, self._facts, rows, beams)
+        else:
+            self._batch = GreedyBatch(self._translator, self._facts, rows)
+        return self._batch
 
     def close(self) -> None:
-        """Let go of the weights, once CTranslate2's thread is done."""
-        self._translator = None
+        """Let go of the weights; returns when CTranslate2's thread has ended."""
+        if self._batch:
+            self._batch.stop()
+        self._batch = self._translator = None
         self._weight_bytes = 0
