@@ -72,9 +72,12 @@ def test_make_serve_exists(said: str) -> None:
     assert found(r"\b(?:[Rr]un|\w=\S+) make (\w+)", said) - targets == set()
 
 
-def test_every_event_exists(said: str) -> None:
+def test_every_event_and_method_of_the_client_exists(said: str) -> None:
     tags = {str(event.__struct_config__.tag) for event in EVENTS}
-    assert found(r"\b(?:message|response|session|conversation|translation)\.[a-z]+\b", said) - tags == set()
+    client = (ROOT / "inference" / "static" / "aister" / "client.js").read_text(encoding="utf-8")
+    methods = {f"session.{name}(" for name in re.findall(r"^  (?:async )?\*?(\w+)\(", client, re.M)}
+    assert found(r"\bsession\.[a-z]+\(", said) - methods == set()
+    assert found(r"\b(?:message|response|session|conversation|translation)\.[a-z]+\b(?!\()", said) - tags == set()
 
 
 def test_every_error_code_and_field_exists(said: str) -> None:
