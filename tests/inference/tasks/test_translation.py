@@ -167,7 +167,7 @@ def test_pairs_that_a_model_lacks_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_that_does_not_translate_refuses(engine: Seq2SeqEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_text", None)
+    monkeypatch.setattr(engine._model, "text", None)
     assert refused(engine, "a")[0] == "wrong_task"
 
 
