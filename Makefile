@@ -3,6 +3,7 @@
 # make torture: what makes sure of the ledger, in full: ROUNDS times kill -9, on SQLite and on PostgreSQL; and ten times
 # as many orders of what clients may send; and of hostile clients: FUZZED events and frames that are nearly right.
 # make soak: a server of its own under mixed traffic for MINUTES, with figures and a picture in OUT.
+# make bench: measure speed against peers: RUNS of each row (ROWS names some of them), to benchmarks/RESULTS.md.
 # Needs Python 3.11 or newer and a package registry; everything else goes into .venv.
 
 VENV := .venv
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # PYTHON names the Python that makes .venv; without it, the first of these that is new enough.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 
-.PHONY: serve test check torture soak
+.PHONY: serve test check torture soak bench
 .SILENT:
 
 serve: $(VENV)/.serve
@@ -32,6 +33,10 @@ soak: MINUTES ?= 60
 soak: OUT ?= build/soak-$(shell date -u +%Y%m%d-%H%M%S)
 soak: $(VENV)/.soak
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --out $(OUT)
+
+bench: RUNS ?= 5
+bench: $(VENV)/.soak
+	$(BIN)/python -m benchmarks.speed $(ROWS) --runs $(RUNS) --out benchmarks
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

@@ -1,0 +1,137 @@
+"""`python -m benchmarks.speed [ROW ...]`: measure rows and write RESULTS.md. Linux only: it reads /proc.
+
+Rows that were measured before stay in the results until they are measured again. Exit code 1: a side could not be
+measured; 2: the machine is busy with something else.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.soak.report import commit
+from benchmarks.soak.report import machine as describe_machine
+from benchmarks.speed import charts, machine, report, results, running, shapes
+from benchmarks.speed.results import Measured, Point, Results
+from benchmarks.speed.rows import CURVES, ROWS, Row
+from benchmarks.speed.scale import SCALES, Scale
+
+PACKAGES = ("torch", "transformers", "ctranslate2", "daphne", "channels")
+ALL = [*ROWS, "curves"]
+
+
+def main() -> int:
+    """Measure what the command line names; return the exit code."""
+    options = read_options()
+    options.out.mkdir(parents=True, exist_ok=True)
+    code = 0
+    if not options.again:
+        shapes.llama(SCALES[options.scale].shape)
+        for name in options.rows or ALL:
+            print(f"{name} ...", flush=True)
+            try:
+                measure(name, options)
+            except machine.BusyError as fault:
+                print(f"{fault} Wait until it is quiet, or say --busy and have the results marked.", file=sys.stderr)
+                return 2
+            except running.SideError as fault:
+                print(f"{name} could not be measured: {fault}", file=sys.stderr)
+                code = 1
+    show(options.out)
+    return code
+
+
+def read_options() -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description="Measure speed against peers.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"which rows; all without any: {', '.join(ALL)}")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each side that count (5)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each side (all cores)")
+    parser.add_argument("--scale", choices=SCALES, default="full", help="how much is measured (full)")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="where results are kept")
+    parser.add_argument("--busy", action="store_true", help="measure on a busy machine too, and mark the results")
+    parser.add_argument("--again", action="store_true", help="write RESULTS.md once more from what was kept")
+    options = parser.parse_args()
+    if unknown := [name for name in options.rows if name not in ALL]:
+        parser.error(f"no row {unknown[0]}; there are: {', '.join(ALL)}")
+    if options.runs < 1 or options.threads < 1:
+        parser.error("--runs and --threads take 1 or more")
+    return options
+
+
+def measure(name: str, options: argparse.Namespace) -> None:
+    """Measure one row, or the curves, and keep the figures. Raises BusyError and SideError."""
+    if not options.busy:
+        machine.wait_and_check()
+    kept = results.load(options.out / "results.json") or Results("", {}, {}, [])
+    if name == "curves":
+        kept = msgspec.structs.replace(kept, points=measure_curves(options))
+    else:
+        kept = msgspec.structs.replace(kept, rows={**kept.rows, name: measure_row(ROWS[name], options)})
+    versions = {"Python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    kept = msgspec.structs.replace(kept, machine=describe_machine(), versions=versions)
+    results.save(kept, options.out / "results.json")
+
+
+def measure_row(row: Row, options: argparse.Namespace) -> Measured:
+    """Return a row's figures."""
+    began_at, at_commit, scale = f"{datetime.now(UTC):%Y-%m-%d %H:%M}", commit(), sized(options.scale, row.streams)
+    sides = [side for side in (row.ours, row.peer) if side]
+    ours, *peers = running.measure(sides, scale, options.threads, options.runs, is_busy_allowed=options.busy)
+    measured = Measured(
+        row=row.name,
+        began_at=began_at,
+        commit=at_commit,
+        scale=options.scale,
+        threads=options.threads,
+        was_busy=was_busy([ours, *peers]),
+        ours=ours,
+        peer=peers[0] if peers else None,
+    )
+    print("  " + " | ".join(report.line(row, measured)[2:6]), results.verdict(row, measured), flush=True)
+    return measured
+
+
+def measure_curves(options: argparse.Namespace) -> list[Point]:
+    """Return the points of all curves."""
+    points = []
+    for streams in SCALES[options.scale].curve_streams:
+        scale = sized(options.scale, streams)
+        for curve in CURVES:
+            [runs] = running.measure([curve.side], scale, options.threads, options.runs, is_busy_allowed=options.busy)
+            points.append(Point(curve.name, streams, options.scale, was_busy([runs]), runs))
+            print(f"  {curve.name}, {streams}: {runs.median('tokens_per_s'):.1f} tokens/s", flush=True)
+    return points
+
+
+def sized(name: str, streams: int | None) -> Scale:
+    """Return a scale, with another number of streams where one is given."""
+    scale = SCALES[name]
+    return scale if streams is None else msgspec.structs.replace(scale, streams=streams)
+
+
+def was_busy(sides: list[results.SideRuns]) -> bool:
+    """Say whether others used more of the machine during any run than a quiet machine does."""
+    return any(share > machine.BUSY_SHARE for side in sides for share in side.others)
+
+
+def show(out: Path) -> None:
+    """Write RESULTS.md and the charts."""
+    kept = results.load(out / "results.json")
+    if kept is None:
+        return
+    (out / "RESULTS.md").write_text(report.markdown(kept))
+    try:
+        if kept.points:
+            charts.draw(kept, out)
+    except ImportError:
+        print("No charts: matplotlib is not installed. It is in benchmarks/requirements.txt.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

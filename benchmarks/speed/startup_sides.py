@@ -1,0 +1,69 @@
+"""What the first Aister did: a process for each request, which loads the model again; and a server beside it."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.soak.server import ROOT, Server
+from benchmarks.speed import clients, serving, shapes
+from benchmarks.speed.scale import Scale
+from benchmarks.speed.texts import texts
+from benchmarks.speed.worker import Figures, Run
+
+BUNDLED = ROOT / "inference" / "bundled" / "aister-guide"
+QUESTION = "How do I get an API key?"
+ASKED = 20
+
+
+async def warm_s(server: Server, asked: list[str]) -> Figures:
+    """Return the mean time to the first token of requests that come one after the other, each to a new conversation."""
+    seen = []
+    for text in asked:
+        async with clients.session(server, "chat") as session:
+            await session.settle(max_tokens=4, temperature=0)
+            answered = await session.chat(text)
+            seen.append(answered.first_s - answered.sent_s)
+    return {"first_token_s": sum(seen) / len(seen)}
+
+
+@contextmanager
+def warm(scale: Scale, threads: int) -> Iterator[Run]:
+    """A request to a server that has the model of the scale's shape."""
+    with serving.started(scale, threads) as server:
+        yield lambda number: asyncio.run(warm_s(server, texts(number, ASKED, len(QUESTION))))
+
+
+@contextmanager
+def warm_bundled(_scale: Scale, threads: int) -> Iterator[Run]:
+    """A request to a server that has the bundled model."""
+    with serving.started(None, threads) as server:
+        yield lambda _number: asyncio.run(warm_s(server, [QUESTION] * ASKED))
+
+
+def fresh_s(directory: Path, threads: int, text: str) -> Figures:
+    """Return how long a process takes that loads a model with transformers and says one token."""
+    began_s = time.perf_counter()
+    command = [sys.executable, "-m", "benchmarks.speed.fresh", str(directory), str(threads), text]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        said = process.stdout.readline() if process.stdout else b""
+        took_s = time.perf_counter() - began_s
+    if process.returncode or not said.strip():
+        raise clients.RefusedError(f"The process said nothing and ended with {process.returncode}.")
+    return {"first_token_s": took_s}
+
+
+@contextmanager
+def fresh(scale: Scale, threads: int) -> Iterator[Run]:
+    """A process for each request, with the model of the scale's shape."""
+    directory = shapes.llama(scale.shape)
+    yield lambda number: fresh_s(directory, threads, texts(number, 1, len(QUESTION))[0])
+
+
+@contextmanager
+def fresh_bundled(_scale: Scale, threads: int) -> Iterator[Run]:
+    """A process for each request, with the bundled model."""
+    yield lambda _number: fresh_s(BUNDLED, threads, QUESTION)
