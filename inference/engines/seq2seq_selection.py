@@ -67,8 +67,11 @@ def load_original(source: str | Path, options: SequenceOptions, dtype: str) -> "
 
 def has_gpu() -> bool:
     """Say whether transformers would use a GPU; torch, slow to import, is asked only where there is one."""
-    if not ctranslate2.get_cuda_device_count():
-        return False
+    try:
+        if not ctranslate2.get_cuda_device_count():
+            return False
+    except RuntimeError:  # a driver that is of no use to CTranslate2 may be of use to torch
+        pass
     import torch
 
     return torch.cuda.is_available()

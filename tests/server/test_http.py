@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from accounts import keys
+from inference.engines.seq2seq_selection import has_gpu
 from tests.live import Server
 from tests.server.admin import Admin
 from tests.server.client import http, session
@@ -342,6 +343,8 @@ def test_models_are_listed_for_everyone(live: Server) -> None:
         assert model["description"]
         assert model["examples"]
         assert model["engine"]["parameters"] > 0
+    paths = {model["task"]: model["engine"]["path"] for model in models if model["default"]}
+    assert paths == {"chat": "packed", "translation": "transformers" if has_gpu() else "ctranslate2"}
 
 
 def test_languages_are_listed_for_everyone(live: Server) -> None:

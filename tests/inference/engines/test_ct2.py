@@ -39,7 +39,8 @@ from pathlib import Path
 from inference.engines.seq2seq import Seq2SeqEngine
 from inference.engines.seq2seq_selection import SequenceOptions, load_sequence_model
 from inference.engines.sequence_pool import SequenceRequest
-engine = Seq2SeqEngine(load_sequence_model(sys.argv[1], SequenceOptions(converted=Path(sys.argv[2]))))
+options = SequenceOptions(choice="ctranslate2", converted=Path(sys.argv[2]))
+engine = Seq2SeqEngine(load_sequence_model(sys.argv[1], options))
 engine.admit(SequenceRequest(key="k", sequences=(engine.text.encode("Good morning", "en", "fr"),)))
 while not engine.is_idle:
     print(*(said.text for _, said in engine.step() if hasattr(said, "text")))
@@ -56,7 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def options(home: Path) -> SequenceOptions:
-    return SequenceOptions(converted=home, threads=1)
+    return SequenceOptions(choice="ctranslate2", converted=home, threads=1)
 
 
 @pytest.fixture
@@ -296,9 +297,9 @@ def chosen(source: Path, options: SequenceOptions) -> str:
 @pytest.mark.parametrize(
     ("settings", "has_gpu", "expected"),
     [
-        ({}, False, "ctranslate2"),
-        ({}, True, "transformers"),
-        ({"dtype": "float32"}, False, "transformers"),
+        ({"choice": "auto"}, False, "ctranslate2"),
+        ({"choice": "auto"}, True, "transformers"),
+        ({"choice": "auto", "dtype": "float32"}, False, "transformers"),
         ({"choice": "ctranslate2", "dtype": "float32"}, True, "ctranslate2"),
         ({"choice": "transformers"}, False, "transformers"),
     ],
@@ -348,7 +349,7 @@ def refuses(caplog: pytest.LogCaptureFixture, source: Path, options: SequenceOpt
 def test_a_conversion_that_is_not_like_its_original_is_not_used(
     small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = SequenceOptions(converted=tmp_path / "converted")
+    options = SequenceOptions(choice="ctranslate2", converted=tmp_path / "converted")
     line = refuses(caplog, small, options)
     assert line.startswith(f"{small} runs on transformers, as CTranslate2 can't run it: the converted model differs")
     assert list((tmp_path / "converted").iterdir()) == []
@@ -359,7 +360,7 @@ def test_settings_that_ctranslate2_does_not_know_leave_the_model_to_transformers
 ) -> None:
     settings = {"min_length": 3, "repetition_penalty": 1.2}
     directory = save_marian(tmp_path / "m", targets=("fr",), tokenizer={"source_lang": "en"}, generation=settings)
-    line = refuses(caplog, directory, SequenceOptions(converted=tmp_path / "converted"))
+    line = refuses(caplog, directory, SequenceOptions(choice="ctranslate2", converted=tmp_path / "converted"))
     reason = "it does not know the settings min_length, repetition_penalty"
     assert line == f"{directory} runs on transformers, as CTranslate2 can't run it: {reason}."
 
@@ -369,7 +370,7 @@ def test_an_architecture_that_ctranslate2_does_not_know_is_loaded_once(
 ) -> None:
     monkeypatch.delitem(ARCHITECTURES, "marian")
     monkeypatch.setattr(seq2seq_selection._Conversion, "_convert", refuse_to_load)
-    line = refuses(caplog, small, SequenceOptions(converted=tmp_path / "converted"))
+    line = refuses(caplog, small, SequenceOptions(choice="ctranslate2", converted=tmp_path / "converted"))
     reason = "it does not know the architecture marian"
     assert line == f"{small} runs on transformers, as CTranslate2 can't run it: {reason}."
 
@@ -378,13 +379,15 @@ def test_a_disk_that_takes_nothing_leaves_the_model_to_transformers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    line = refuses(caplog, PHRASEBOOK, SequenceOptions(converted=tmp_path / "file" / "converted"))
+    line = refuses(caplog, PHRASEBOOK, SequenceOptions(choice="ctranslate2", converted=tmp_path / "file" / "converted"))
     assert line.startswith(f"{PHRASEBOOK} runs on transformers, as CTranslate2 can't run it: [Errno 20]")
 
 
 def test_a_model_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(LoadingError, match="could not be loaded as a translation model"):
-        load_sequence_model(tmp_path / "nowhere", SequenceOptions(converted=tmp_path / "converted"))
+        load_sequence_model(
+            tmp_path / "nowhere", SequenceOptions(choice="ctranslate2", converted=tmp_path / "converted")
+        )
 
 
 # -- what is kept -----------------------------------------------------------------------------------------------------
@@ -403,7 +406,7 @@ def refuse_to_load(*_: object) -> TransformersModel:
 def test_a_conversion_that_is_broken_is_made_anew(
     engine: Seq2SeqEngine, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = SequenceOptions(converted=tmp_path)
+    options = SequenceOptions(choice="ctranslate2", converted=tmp_path)
     (first,) = home.iterdir()
     kept = shutil.copytree(first, tmp_path / first.name)
     weights = (kept / "model.bin").read_bytes()

@@ -1,0 +1,140 @@
+"""CTranslate2 against transformers: what the two paths of translation give for the same model, and how fast.
+
+    python -m benchmarks.translation_paths            # quality, and speed of the bundled model
+    python -m benchmarks.translation_paths --large    # speed of a Marian of 75M random weights, 24 tokens in and out
+
+Quality is the rate of exact translations over the phrasebook's whole check sets. Speed is sentences a second with so
+many requests of one sentence each always under way, the paths alternating, the median of several runs. One thread each.
+"""
+
+import argparse
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inference.engines.base import Delta, Finished
+from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
+from inference.engines.seq2seq_selection import Choice, SequenceOptions, load_sequence_model
+from inference.engines.translation_text import Sequence
+from training.check_phrasebook import MODEL, check_sets
+
+PATHS: tuple[Choice, ...] = ("transformers", "ctranslate2")
+CONCURRENT = (1, 8, 32)
+TOKENS = 24
+ANY = "en"
+"""The phrasebook is not told what it reads."""
+
+
+def translate(engine: Seq2SeqEngine, sequences: list[Sequence]) -> list[str]:
+    """Return the outputs of all sequences, as one request."""
+    request = SequenceRequest(key="k", sequences=tuple(sequences))
+    engine.admit(request)
+    texts: dict[int, str] = {}
+    while not engine.is_idle:
+        texts |= {said.item: said.text for _, said in engine.step() if isinstance(said, Delta)}
+    return [texts[item] for item in range(len(sequences))]
+
+
+def sentences_a_second(engine: Seq2SeqEngine, sequences: list[Sequence], concurrent: int, total: int) -> float:
+    """Answer `total` requests of one sentence, of which so many are always under way."""
+    waiting = [
+        SequenceRequest(key="k", sequences=(sequences[turn % len(sequences)],), max_new_tokens=TOKENS)
+        for turn in range(total)
+    ]
+    started_s = time.perf_counter()
+    for request in waiting[:concurrent]:
+        engine.admit(request)
+    del waiting[:concurrent]
+    while not engine.is_idle:
+        ended = sum(isinstance(said, Finished) for _, said in engine.step())
+        for request in waiting[:ended]:
+            engine.admit(request)
+        del waiting[:ended]
+    return total / (time.perf_counter() - started_s)
+
+
+def compare_quality(engines: dict[Choice, Seq2SeqEngine]) -> None:
+    """Print how many translations of each check set are exact, by each path, and how many are the same by both."""
+    for heading, pairs in check_sets().items():
+        sequences = [engines["transformers"].text.encode(text, ANY, into) for text, into, _ in pairs]
+        given = {path: translate(engine, sequences) for path, engine in engines.items()}
+        exact = {path: sum(map(str.__eq__, texts, (pair[2] for pair in pairs))) for path, texts in given.items()}
+        same = sum(map(str.__eq__, *given.values()))
+        print(f"{heading}: {exact}, {same} the same, of {len(pairs)}", flush=True)
+
+
+def compare_speed(engines: dict[Choice, Seq2SeqEngine], sequences: list[Sequence], rounds: int, times: int) -> None:
+    """Print the medians of alternating runs."""
+    for concurrent in CONCURRENT:
+        measured: dict[Choice, list[float]] = {path: [] for path in engines}
+        for turn in range(rounds + 1):
+            for path, engine in engines.items():
+                speed = sentences_a_second(engine, sequences, concurrent, concurrent * times)
+                measured[path] += [speed] * (turn > 0)  # the first is for warming up
+        medians = {path: statistics.median(speeds) for path, speeds in measured.items()}
+        ratio = statistics.median(map(float.__truediv__, measured["ctranslate2"], measured["transformers"]))
+        figures = ", ".join(f"{path} {median:.1f}/s" for path, median in medians.items())
+        print(f"{concurrent} concurrent: {figures}; ratio {ratio:.1f}", flush=True)
+
+
+@contextmanager
+def random_marian() -> Iterator[Path]:
+    """A Marian of 75M random weights that never ends by itself, with the phrasebook's vocabulary of names."""
+    import torch
+    from transformers import MarianConfig, MarianMTModel
+
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary) / "marian"
+        shutil.copytree(MODEL, directory, ignore=shutil.ignore_patterns("*.safetensors", "*config.json", "aister.json"))
+        shutil.copy(MODEL / "tokenizer_config.json", directory)
+        torch.manual_seed(0)
+        size = 58_101
+        config = MarianConfig(
+            vocab_size=size, d_model=512, encoder_layers=6, decoder_layers=6, encoder_attention_heads=8,
+            decoder_attention_heads=8, encoder_ffn_dim=2048, decoder_ffn_dim=2048, max_position_embeddings=512,
+            pad_token_id=size - 1, eos_token_id=0, decoder_start_token_id=size - 1, scale_embedding=True,
+            activation_function="swish",
+        )  # fmt: skip
+        model = MarianMTModel(config)
+        model.final_logits_bias[0, 0] = -100.0
+        model.generation_config.bad_words_ids = [[size - 1]]
+        model.save_pretrained(directory)
+        yield directory
+
+
+def load(source: Path, home: Path) -> dict[Choice, Seq2SeqEngine]:
+    """Load the model for each path."""
+    return {
+        path: Seq2SeqEngine(load_sequence_model(source, SequenceOptions(choice=path, converted=home, threads=1)))
+        for path in PATHS
+    }
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--times", type=int, default=4, help="requests of a run, for each that is under way")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        if arguments.large:
+            chance = random.Random(0)
+            sequences = [Sequence((*(chance.randrange(2, 3000) for _ in range(TOKENS - 1)), 0)) for _ in range(64)]
+            with random_marian() as source:
+                compare_speed(load(source, Path(home)), sequences, arguments.rounds, arguments.times)
+            return
+        engines = load(MODEL, Path(home))
+        compare_quality(engines)
+        pairs = check_sets()["phrases, as written"][:64]
+        sequences = [engines["transformers"].text.encode(text, ANY, into) for text, into, _ in pairs]
+        compare_speed(engines, sequences, arguments.rounds, arguments.times)
+
+
+if __name__ == "__main__":
+    main()
