@@ -27,7 +27,9 @@ from tests.server.admin import eventually, usage
 from tests.server.client import session
 
 log = logging.getLogger(__name__)
-FUZZED = int(os.environ.get("FUZZED", "4000"))
+FUZZED = int(os.environ.get("FUZZED", "3000"))
+REHEARSED = 1500
+"""Sent before memory is measured: what a server does for the first time costs it some 20 MB, once."""
 SHARES = {"/v1/chat": 0.4, "/v1/translate": 0.5, "frames": 0.08, "heads": 0.015, "posts": 0.005}
 EXAMPLES = 5  # in one go: Hypothesis remembers all that it drew
 FUZZ = settings(
@@ -69,12 +71,12 @@ def fuzz(server: Server, kind: str, number: int, tally: Tally) -> None:
             several(fuzzed.events(), lambda made, chance: fuzzing.send_events(server, path, made, chance, tally))
 
 
-def fuzz_all(server: Server, first: int) -> Tally:
-    """Send as many of each kind as it has a share in all, whichever is most behind at a time."""
+def fuzz_all(server: Server, first: int, messages: int) -> Tally:
+    """Send so many in all, of each kind its share, whichever is most behind at a time."""
     tally, began_s = Tally(), time.monotonic()
     for number in itertools.count(first):
         kind = min(SHARES, key=lambda kind: tally.sent[kind] / SHARES[kind])
-        if tally.sent[kind] >= SHARES[kind] * FUZZED:
+        if tally.sent[kind] >= SHARES[kind] * messages:
             break
         fuzz(server, kind, number, tally)
         if (number - first) % 50 == 49:
@@ -86,9 +88,10 @@ def fuzz_all(server: Server, first: int) -> Tally:
 
 async def test_what_is_nearly_right_is_answered_and_harms_nobody(server: Server) -> None:
     few, log_bytes = wire.sockets(server), server.log.stat().st_size
-    first = random.randrange(1 << 32)
+    first = random.randrange(REHEARSED, 1 << 32)
+    await asyncio.to_thread(fuzz_all, server, first - REHEARSED, REHEARSED)
     async with others_are_served(server) as memory:
-        tally = await asyncio.to_thread(fuzz_all, server, first)
+        tally = await asyncio.to_thread(fuzz_all, server, first, FUZZED)
         log.info("%.0f MB at first, %+.1f MB at most.", memory.before_mb, memory.read_mb("VmHWM") - memory.before_mb)
     assert tally.sent.total() >= FUZZED
     assert not tally.outcomes["internal_error"]

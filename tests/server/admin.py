@@ -73,7 +73,7 @@ class Admin:
 
 def usage(server: Server, **wanted: Any) -> list[dict[str, Any]]:
     """Return the usage rows with these values, as they are committed at this moment."""
-    where = " AND ".join(f"{column} = ?" for column in wanted)
+    where = " AND ".join(f"{column} = ?" for column in wanted) or "TRUE"
     with closing(sqlite3.connect(f"file:{server.home / 'aister.sqlite3'}?mode=ro", uri=True)) as database:
         database.row_factory = sqlite3.Row
         rows = database.execute(f"SELECT * FROM inference_usagerecord WHERE {where}", list(wanted.values()))
