@@ -128,6 +128,15 @@ ROWS = {
             "server_sides:other_key_unloaded",
             at_most=2,
         ),
+        Row(
+            "translate-batch",
+            "sentences translated, a request each",
+            "CTranslate2's own batch call, same int8 file",
+            SENTENCES,
+            "translation_sides:engine",
+            "translation_sides:batch_call",
+            at_least=0.8,
+        ),
     )
 }
 

@@ -4,7 +4,10 @@ None of them has an end token, so every answer is as long as it may be. They are
 `build/benchmarks/models`.
 """
 
+import fcntl
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -35,9 +38,19 @@ TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content 
 def llama(shape: str) -> Path:
     """Return the directory of a Llama model in bf16, made if it is not there yet."""
     directory = MODELS / f"llama-{shape}"
-    if not (directory / "tokenizer.json").exists():
-        make_llama(shape, directory)
+    with alone():
+        if not (directory / "tokenizer.json").exists():
+            make_llama(shape, directory)
     return directory
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let no other process make a model until the block ends: both sides of a row start at the same time."""
+    MODELS.mkdir(parents=True, exist_ok=True)
+    with (MODELS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def make_llama(shape: str, directory: Path) -> None:
