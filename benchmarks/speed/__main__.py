@@ -8,6 +8,7 @@ import argparse
 import os
 import platform
 import sys
+import tomllib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -125,7 +126,9 @@ def show(out: Path) -> None:
     kept = results.load(out / "results.json")
     if kept is None:
         return
-    (out / "RESULTS.md").write_text(report.markdown(kept))
+    file = out / "notes.toml"
+    said = tomllib.loads(file.read_text()) if file.exists() else {}
+    (out / "RESULTS.md").write_text(report.markdown(kept, said))
     try:
         if kept.points:
             charts.draw(kept, out)

@@ -1,5 +1,8 @@
 """RESULTS.md, from the figures that were kept."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from benchmarks.soak.report import table
 from benchmarks.speed.results import Measured, Results, SideRuns, in_order, ratio, verdict
 from benchmarks.speed.rows import Figure, Row
@@ -15,8 +18,8 @@ weights, so answers have forced lengths. More about it: [docs/benchmarks.md](../
 BUSY = "**The machine was busy with something else: these figures show that the benchmarks work, and nothing more.**\n"
 
 
-def markdown(results: Results) -> str:
-    """Return the whole page."""
+def markdown(results: Results, said: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the whole page; `said` has what people say of rows, by name."""
     rows = in_order(results)
     parts = [HEAD]
     if any(measured.was_busy for _, measured in rows) or any(point.was_busy for point in results.points):
@@ -24,7 +27,7 @@ def markdown(results: Results) -> str:
     parts += [about(results), table_of(rows)]
     if results.points:
         parts.append(curves(results))
-    parts += [notes(rows), sizes(results)]
+    parts += [explanations(rows, said), sizes(results)]
     return "\n".join(part for part in parts if part)
 
 
@@ -97,12 +100,10 @@ def curves(results: Results) -> str:
     return f"{pictures}\n{figures}\n\nThe command: `python -m benchmarks.speed curves`.\n"
 
 
-def notes(rows: list[tuple[Row, Measured]]) -> str:
-    """Return what there is to be said of single rows: what else was measured, and why one falls short."""
-    lines = [
-        f"- {measured.row}: {name}: {text}" for _, measured in rows for name, text in sorted(measured.notes.items())
-    ]
-    return "\n".join(lines) + ("\n" if lines else "")
+def explanations(rows: list[tuple[Row, Measured]], said: Mapping[str, str]) -> str:
+    """Return what people have said of rows, such as why one falls short and what was tried."""
+    lines = [f"**{row.name}**: {said[row.name].strip()}\n" for row, _ in rows if row.name in said]
+    return "\n".join(lines)
 
 
 def sizes(results: Results) -> str:

@@ -34,7 +34,6 @@ class Measured(msgspec.Struct, frozen=True):
     was_busy: bool
     ours: SideRuns
     peer: SideRuns | None
-    notes: dict[str, str] = {}
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -190,6 +190,12 @@ def test_points_of_the_charts_stand_in_a_table_too() -> None:
     assert "| Aister | 16 | 57 | 4.6 |" in page
 
 
+def test_what_people_say_of_a_row_stands_below_the_table() -> None:
+    page = report.markdown(QUIET, {"lag": "Torch holds the interpreter.\n", "idle": "Not measured."})
+    assert "\n**lag**: Torch holds the interpreter.\n" in page
+    assert "Not measured." not in page
+
+
 def test_results_are_kept_whole(tmp_path: Path) -> None:
     assert results.load(tmp_path / "results.json") is None
     results.save(QUIET, tmp_path / "results.json")
