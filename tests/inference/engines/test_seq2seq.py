@@ -4,6 +4,7 @@
 CTranslate2 runs them in float32 here: integers change what models of random weights say.
 """
 
+import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -387,6 +388,22 @@ def test_a_sequence_beyond_the_position_table_is_refused(engine: Seq2SeqEngine) 
 def test_the_longest_sequence_is_answered_within_the_position_table(engine: Seq2SeqEngine) -> None:
     request = SequenceRequest(key="k", sequences=(Sequence((*range(2, 65), 0)),))
     assert isinstance(of(request, run(engine, request))[-1], Finished)
+
+
+def test_nothing_of_a_long_source_is_cut(
+    directories: dict[str, Path], load: Callable[..., Seq2SeqEngine], path: str
+) -> None:
+    engine = load("t5")  # its positions are relative, so that it reads what `check` would refuse
+    tokens = (*random.Random(4).choices(range(3, 100), k=1200), 1)
+    request = SequenceRequest(key="k", sequences=(Sequence(tokens),), max_new_tokens=TOKENS)
+    engine.admit(request)
+    outputs = []
+    while not engine.is_idle:
+        outputs += engine.step()
+    plain = AutoModelForSeq2SeqLM.from_pretrained(directories["t5"], dtype=torch.float32).eval()
+    whole, cut = (generated_alone(plain, engine, Sequence(read), 1) for read in (tokens, (*tokens[:1023], 1)))
+    assert whole != cut
+    assert texts(request, outputs) == [whole]
 
 
 @pytest.mark.parametrize("num_beams", [0, 9])
