@@ -9,7 +9,9 @@ import os
 import platform
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,14 +71,20 @@ def measure(name: str, options: argparse.Namespace) -> None:
     """Measure one row, or the curves, and keep the figures. Raises BusyError and SideError."""
     if not options.busy:
         machine.wait_and_check()
-    kept = results.load(options.out / "results.json") or Results("", {}, {}, [])
-    if name == "curves":
-        kept = msgspec.structs.replace(kept, points=measure_curves(options))
-    else:
-        kept = msgspec.structs.replace(kept, rows={**kept.rows, name: measure_row(ROWS[name], options)})
+    if name != "curves":
+        measured = measure_row(ROWS[name], options)
+        keep(options.out, lambda kept: msgspec.structs.replace(kept, rows={**kept.rows, name: measured}))
+        return
+    for point in measure_curves(options):
+        keep(options.out, partial(results.with_point, point=point))
+
+
+def keep(out: Path, add: Callable[[Results], Results]) -> None:
+    """Add what was measured to what is kept, at once: a benchmark that is ended loses nothing."""
+    kept = add(results.load(out / "results.json") or Results("", {}, {}, []))
     versions = {"Python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
-    kept = msgspec.structs.replace(kept, machine=describe_machine(), versions=versions)
-    results.save(kept, options.out / "results.json")
+    kept = msgspec.structs.replace(kept, machine=describe_machine().partition(", Python")[0], versions=versions)
+    results.save(kept, out / "results.json")
 
 
 def measure_row(row: Row, options: argparse.Namespace) -> Measured:
@@ -98,16 +106,14 @@ def measure_row(row: Row, options: argparse.Namespace) -> Measured:
     return measured
 
 
-def measure_curves(options: argparse.Namespace) -> list[Point]:
-    """Return the points of all curves."""
-    points = []
+def measure_curves(options: argparse.Namespace) -> Iterator[Point]:
+    """Yield the points of all curves."""
     for streams in SCALES[options.scale].curve_streams:
         scale = sized(options.scale, streams)
         for curve in CURVES:
             [runs] = running.measure([curve.side], scale, options.threads, options.runs, is_busy_allowed=options.busy)
-            points.append(Point(curve.name, streams, options.scale, was_busy([runs]), runs))
             print(f"  {curve.name}, {streams}: {runs.median('tokens_per_s'):.1f} tokens/s", flush=True)
-    return points
+            yield Point(curve.name, streams, options.scale, was_busy([runs]), runs)
 
 
 def sized(name: str, streams: int | None) -> Scale:

@@ -85,6 +85,12 @@ def in_order(results: Results) -> list[tuple[Row, Measured]]:
     return [(row, results.rows[name]) for name, row in ROWS.items() if name in results.rows]
 
 
+def with_point(results: Results, point: Point) -> Results:
+    """Return results with a point in place of the one that was measured before."""
+    others = [other for other in results.points if (other.curve, other.streams) != (point.curve, point.streams)]
+    return msgspec.structs.replace(results, points=[*others, point])
+
+
 def save(results: Results, path: Path) -> None:
     """Keep results, so that they can be shown again and added to."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")

@@ -190,6 +190,12 @@ def test_points_of_the_charts_stand_in_a_table_too() -> None:
     assert "| Aister | 16 | 57 | 4.6 |" in page
 
 
+def test_a_point_that_is_measured_again_replaces_the_one_before() -> None:
+    first, other, again = (Point("Aister", n, "full", False, runs("tokens_per_s", n)) for n in (1, 2, 1))
+    kept = results.with_point(results.with_point(QUIET, first), other)
+    assert results.with_point(kept, again).points == [other, again]
+
+
 def test_what_people_say_of_a_row_stands_below_the_table() -> None:
     page = report.markdown(QUIET, {"lag": "Torch holds the interpreter.\n", "idle": "Not measured."})
     assert "\n**lag**: Torch holds the interpreter.\n" in page
