@@ -40,8 +40,9 @@ class TranslationModel(SessionModel[TranslationRequest]):
     # -- events -------------------------------------------------------------------------------------------------------
 
     def refusals(self, request: TranslationRequest) -> set[Fault]:
-        """A queue that may be full refuses too."""
-        is_full = len(self.open) - 1 + len(self.pending) + self.others >= self.room
+        """A queue that may be full refuses too, or may hold as many of this key as one may have."""
+        own = len(self.open) - 1 + len(self.pending)
+        is_full = own + self.others >= self.room or own >= self.room - self.room // 4
         return request.faults | ({("overloaded", None)} if is_full else set())
 
     def created(self, request: TranslationRequest, event: Event) -> None:
