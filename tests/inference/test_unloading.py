@@ -41,8 +41,8 @@ async def main(home):
     save(home / "tiny", 64)
     save(home / "large", 768)
     entries = [ModelEntry(id=name, task="chat", source=str(home / name)) for name in ("tiny", "large")]
-    manager = ModelManager(Catalog(entries), Loader(EngineOptions(threads=1, max_rows=4, cache_bytes=2**28, dtype="float32")),
-                           budget_bytes=2**31, queue_capacity=8)
+    options = EngineOptions(threads=1, max_rows=4, cache_bytes=2**28, dtype="float32")
+    manager = ModelManager(Catalog(entries), Loader(options), budget_bytes=2**31, queue_capacity=8)
     before = await use(manager, "tiny")  # what is imported and made once is not what is measured
     for _ in range(2):
         loaded = await use(manager, "large")
