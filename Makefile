@@ -1,5 +1,5 @@
 # make serve: run Aister on this machine. make test: every check and test. make check: linters and types only.
-# make test WORKERS=2 shares the tests between two processes.
+# make test shares the tests between WORKERS processes; WORKERS=0 runs them in one.
 # make torture: what makes sure of the ledger, in full: ROUNDS times kill -9, on SQLite and on PostgreSQL; and ten times
 # as many orders of what clients may send; and of hostile clients: FUZZED events and frames that are nearly right.
 # make soak: a server of its own under mixed traffic for MINUTES, with figures and a picture in OUT.
@@ -18,9 +18,10 @@ PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.14 
 serve: $(VENV)/.serve
 	exec $(BIN)/python manage.py serve
 
+test: WORKERS ?= 2
 test: $(VENV)/.test
 	scripts/system_packages; status=0; $(MAKE) --no-print-directory check || status=$$?; \
-	$(BIN)/python -m pytest -rs $(if $(WORKERS),-n $(WORKERS) --dist loadfile) || status=$$?; exit $$status
+	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadfile || status=$$?; exit $$status
 
 torture: ROUNDS ?= 100
 torture: FUZZED ?= 1000000

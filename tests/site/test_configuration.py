@@ -52,7 +52,7 @@ def test_a_value_that_does_not_fit_is_named_but_not_shown(name: str, value: str)
     ["redis://host", "rediss://user:hunter2@host:6380/2", "redis://[::1]:6379", "unix://:hunter2@/run/redis.sock"],
 )
 def test_a_redis_may_be_anywhere(address: str) -> None:
-    assert Configuration({"REDIS_URL": address}).REDIS_URL == address
+    assert str(Configuration({"REDIS_URL": address}).REDIS_URL) == address
 
 
 def test_a_setting_that_is_not_in_the_table_is_an_error_that_names_the_table() -> None:

@@ -120,7 +120,7 @@ def test_the_second_start_keeps_the_first_key(tmp_path: Path) -> None:
         pass
     with live.start(tmp_path / "home") as second:
         assert second.key == first.key
-    assert "A model is still being loaded, or does not end: ending without it." in second.log.read_text()  # a stop does not wait for it
+    assert "A model is still being loaded, or does not end: ending without it." in second.log.read_text()
 
 
 def test_half_a_request_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
