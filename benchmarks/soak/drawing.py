@@ -93,7 +93,6 @@ def memory(axes: "Axes", run: Run) -> None:
     axes.set_title("Memory of the server, MB")
     at = minutes(run)
     axes.plot(at, [sample.rss_mb for sample in run.samples], color=BLUE, label="resident")
-    axes.plot(at, [sample.uss_mb for sample in run.samples], color=GREEN, label="its own")
     low, high = axes.get_ylim()
     room = max(0.0, 100 - (high - low)) / 2
     axes.set_ylim(low - room, high + room)

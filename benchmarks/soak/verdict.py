@@ -61,7 +61,9 @@ def trend(at_s: Sequence[float], values: Sequence[float]) -> Trend:
 
 
 def memory(samples: Sequence[Sample]) -> Verdict:
-    """Judge the growth of what the process has for itself, by its trend and its scatter together.
+    """Judge the growth of the process, by its trend and its scatter together.
+
+    By RSS: what it shares with no other rises and falls with other programs that map the same libraries.
 
     The trend finds a leak, however slow; twice the scatter bounds what comes and goes, so that a run whose memory
     jumps about is not called flat because it ended low.
@@ -69,10 +71,10 @@ def memory(samples: Sequence[Sample]) -> Verdict:
     late = settled(samples)
     if len(late) < FEWEST_SAMPLES:
         return Verdict("memory", True, "The run was too short to tell a trend.")
-    line = trend([sample.at_s for sample in late], [sample.uss_mb for sample in late])
+    line = trend([sample.at_s for sample in late], [sample.rss_mb for sample in late])
     grown = max(line.rise, 0) + 2 * line.scatter
     says = (
-        f"After the warm-up, memory of its own rose by {line.rise:+.1f} MB ({line.per_hour:+.1f} MB an hour) and "
+        f"After the warm-up, its memory (RSS) rose by {line.rise:+.1f} MB ({line.per_hour:+.1f} MB an hour) and "
         f"scattered by {line.scatter:.1f} MB around that line; rise and twice the scatter are {grown:.1f} MB, "
         f"and may be {MOST_MEMORY_MB:.0f} MB."
     )

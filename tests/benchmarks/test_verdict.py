@@ -16,7 +16,7 @@ def sample(at_s: float, uss_mb: float = 500.0, descriptors: int = 60, threads: i
     """A moment of a server that does little."""
     return Sample(
         at_s=at_s,
-        rss_mb=uss_mb + 100,
+        rss_mb=uss_mb,
         pss_mb=uss_mb + 50,
         uss_mb=uss_mb,
         threads=threads,
