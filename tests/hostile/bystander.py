@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager, suppress
 
 from tests.hostile.wire import Memory
 from tests.live import Server
-from tests.server.client import RAMBLE, RAMBLING, http, session
+from tests.server.client import RAMBLE, RAMBLING, session
 
 MOST_MB = 20
-KEPT = 48  # conversations, more than the server has room to keep
 LARGE = [{"role": role, "text": "x" * 40_000} for _ in range(5) for role in ("user", "assistant")]
 
 
@@ -22,10 +21,6 @@ async def warm(server: Server) -> None:
         await chat.ask("message.create", text=RAMBLE)
     async with session(server, "translate") as translation:
         await translation.ask("translation.create", text=["Good morning", "Guten Tag"], target="fr")
-    with http(server) as client:
-        for number in range(KEPT):
-            brief = {"messages": [{"role": "user", "text": f"{number} {RAMBLE}"}], "settings": {"max_tokens": 1}}
-            client.post("/v1/chat", json=brief).raise_for_status()
 
 
 @asynccontextmanager

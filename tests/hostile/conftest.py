@@ -18,8 +18,7 @@ PROGRAM = str(Path(__file__).with_name("impatient.py"))
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An impatient server, its models loaded, and what it needs in memory to work there already."""
     home = tmp_path_factory.mktemp("hostile") / "home"
-    # conversations may keep 16 MB of K and V, by default 2 GB: what clients are given room for is not what they take
-    with live.start(home, PROGRAM, STOCK=os.environ.get("STOCK", ""), AISTER_MEMORY_MB="64") as server:
+    with live.start(home, PROGRAM, STOCK=os.environ.get("STOCK", "")) as server:
         server.wait_for(live.LOADED)
         asyncio.run(warm(server))
         yield server

@@ -167,7 +167,7 @@ async def test_sixteen_requests_may_be_open_and_the_next_is_refused(live: Server
     ids = [f"t{number}" for number in range(16)]
     async with session(live, "translate") as translation:
         for event_id in [*ids, "extra"]:
-            await translation.send("translation.create", event_id, text="Good morning. " * 20, **FRENCH)
+            await translation.send("translation.create", event_id, text="Good morning. " * 200, **FRENCH)
         answers = await translation.answers(*ids, "extra")
         again = await translation.ask("translation.create", "extra", text="Good morning", **FRENCH)
     assert answers["extra"].types == ["error"]
@@ -180,7 +180,7 @@ async def test_sixteen_requests_may_be_open_and_the_next_is_refused(live: Server
 async def test_an_open_id_can_not_be_used_again_and_its_request_goes_on(live: Server) -> None:
     async with session(live, "translate") as translation:
         for _ in range(2):
-            await translation.send("translation.create", "same", text="Good morning. " * 50, **FRENCH)
+            await translation.send("translation.create", "same", text="Good morning. " * 200, **FRENCH)
         answer = await translation.answers("same")
     refused = answer[None]  # type: ignore[index]  # a null id
     assert (refused.types, refused.code) == (["error"], "duplicate_id")

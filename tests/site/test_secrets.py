@@ -140,7 +140,8 @@ def log_of(server: Server, last: str) -> str:
 
 def test_what_is_in_the_home_is_for_its_owner_only_whatever_the_umask(site: Site) -> None:
     home = site.server.home
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [home, *home.rglob("*")]}
+    private = [path for path in home.rglob("*") if not path.is_relative_to(home / "models")]  # those hold no secret
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [home, *private]}
     assert modes["home"] == 0o700
     assert {"secret_key", "first_key", "aister.sqlite3", "aister.sqlite3-wal"} <= modes.keys()
     assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
