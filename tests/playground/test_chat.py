@@ -199,6 +199,7 @@ def test_a_connection_lost_mid_answer_says_so_and_keeps_the_question(pages: Page
         chat = enter(page, endless)
         say(chat, "What is Aister?")
         expect(chat.locator(".turn")).to_have_attribute("data-state", "streaming")
+        expect(chat.locator(".markdown")).not_to_be_empty()
         wire.cut()
         expect(chat.locator(".failure")).to_contain_text("Not finished. The server is restarting.")
         expect(chat.locator(".bubble")).to_have_text(["What is Aister?"])
