@@ -112,7 +112,11 @@ class Job:
 
 
 class FairPool:
-    """A few threads for short work, on which the keys take turns. Any thread; its threads start at first use."""
+    """A few threads for short work, on which the keys take turns. Any thread; its threads start at first use.
+
+    Nothing here bounds what waits: whoever submits does, for requests the ledger with its places. A job's future is
+    resolved whatever the job raises.
+    """
 
     def __init__(self, threads: int, name: str) -> None:
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
