@@ -44,7 +44,7 @@ class PrefillQueue:
 
     def chunk_tokens(self, row: Row, left_s: float, *, is_hurried: bool) -> int:
         """Return how many of a row's tokens to read in one pass that may take `left_s` seconds."""
-        token_s = self._token_s if row.token_s is None else row.token_s
+        token_s = self._expected_token_s(row)
         if not is_hurried:
             tokens = LONGEST_CHUNK
         elif token_s is None:
@@ -55,8 +55,12 @@ class PrefillQueue:
 
     def fits(self, row: Row, left_s: float) -> bool:
         """Say whether a short pass is expected to take no longer than `left_s` seconds."""
-        token_s = self._token_s if row.token_s is None else row.token_s
+        token_s = self._expected_token_s(row)
         return left_s > 0 if token_s is None else token_s * SHORTEST_CHUNK <= left_s
+
+    def _expected_token_s(self, row: Row) -> float | None:
+        """Return what a token of the row will take, as its last chunk did, or that of another row before its first."""
+        return self._token_s if row.token_s is None else row.token_s
 
     def took(self, row: Row, tokens: int, seconds: float) -> None:
         """Take note of how long a chunk took: later chunks of the same row take a little longer, as its text grows.
