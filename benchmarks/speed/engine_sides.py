@@ -11,7 +11,6 @@ from benchmarks.speed.worker import Figures, Run
 from inference.engines.base import Delta, EngineRequest, Failed, Finished
 from inference.engines.decoder import DecoderEngine
 from inference.engines.generation import GenerationRequest, Sampling
-from inference.engines.loading import numbers_as
 
 GREEDY = Sampling(temperature=0.0)
 CACHE_BYTES = 2**31
@@ -23,10 +22,13 @@ class WrongLengthError(Exception):
 
 def load(scale: Scale, threads: int) -> DecoderEngine:
     """Return the engine of the scale's shape, in bf16."""
-    with numbers_as("bfloat16"):
-        return DecoderEngine.load(
-            shapes.llama(scale.shape), threads=threads, max_rows=max(32, scale.streams), cache_bytes=CACHE_BYTES
-        )
+    return DecoderEngine.load(
+        shapes.llama(scale.shape),
+        threads=threads,
+        max_rows=max(32, scale.streams),
+        cache_bytes=CACHE_BYTES,
+        dtype="bfloat16",
+    )
 
 
 @contextmanager

@@ -75,10 +75,15 @@ class DecoderEngine:
         self._has_decoded = False
 
     @classmethod
-    def load(cls, source: str | Path, *, threads: int, max_rows: int, cache_bytes: int) -> "DecoderEngine":
-        """Load a model from a directory or hub id and check which path suits it. Raises LoadingError."""
+    def load(
+        cls, source: str | Path, *, threads: int, max_rows: int, cache_bytes: int, dtype: str = "auto"
+    ) -> "DecoderEngine":
+        """Load a model from a directory or hub id and check which path suits it. `dtype`: see `choose_dtype`.
+
+        Raises LoadingError.
+        """
         torch.set_num_threads(threads)
-        loaded = load_causal_model(source)
+        loaded = load_causal_model(source, dtype)
         runner, size = choose_runner(loaded.model)
         engine = cls(loaded, runner, size, threads=threads, max_rows=max_rows, cache_bytes=cache_bytes)
         logger.info("Loaded %s: %s, %d parameters, %s path.", source, engine.dtype, engine.parameters, engine.path)

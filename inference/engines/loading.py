@@ -1,9 +1,6 @@
 """From a directory or a hub id to a model and tokenizer in memory. Runs on whichever thread the manager loads on."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +24,6 @@ In bf16 half the bytes are read, and reading weights is most of what a step of a
 one thread gained 1.2x at one row, 1.7x at 16 and 1.9x at a prompt of 256, on a busy machine. Those of 2M stand in the
 processor's cache anyway, and decoded 7 to 22 % slower.
 """
-
-_dtype_name: ContextVar[str] = ContextVar("dtype_name", default="auto")
 
 
 class LoadingError(Exception):
@@ -54,22 +49,11 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@contextmanager
-def numbers_as(dtype_name: str) -> Iterator[None]:
-    """Let what this thread loads meanwhile run in `float32`, `bfloat16`, or what `auto` makes of model and device."""
-    token = _dtype_name.set(dtype_name)
-    try:
-        yield
-    finally:
-        _dtype_name.reset(token)
+def choose_dtype(name: str, device: torch.device, weight_bytes: float = 0) -> torch.dtype:
+    """Return the number format called `float32` or `bfloat16`; for `auto`, that of a model with weights of this size.
 
-
-def default_dtype(device: torch.device, weight_bytes: float = 0) -> torch.dtype:
-    """Return the number format for a model whose weights take so much on disk: see `numbers_as`.
-
-    Unless told otherwise, bf16 where the hardware computes in it and that is faster, else float32.
+    That is bf16 where the hardware computes in it and that is faster, else float32.
     """
-    name = _dtype_name.get()
     if name == "auto":
         is_halved = device.type == "cuda" or (weight_bytes >= HALVED_BYTES and has_bf16_cpu())
         return torch.bfloat16 if is_halved else torch.float32
@@ -87,12 +71,15 @@ def weight_bytes(source: str | Path) -> float:
     return sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else float("inf")
 
 
-def load_causal_model(source: str | Path) -> Loaded:
-    """Load weights (safetensors only: other formats may carry code) and tokenizer. Raises LoadingError."""
+def load_causal_model(source: str | Path, dtype: str = "auto") -> Loaded:
+    """Load weights (safetensors only: other formats may carry code) and tokenizer. `dtype`: see `choose_dtype`.
+
+    Raises LoadingError.
+    """
     device = default_device()
-    dtype = default_dtype(device, weight_bytes(source))
+    chosen = choose_dtype(dtype, device, weight_bytes(source))
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=chosen, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(str(source))
     except Exception as error:  # whatever transformers, safetensors and the hub's client make of what they find
         message = f"{source} could not be loaded as a chat model ({type(error).__name__}): {error}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class EngineOptions:
     """What the operator decides for every engine. `threads` of 0 means one less than there are cores, at least one.
 
-    `dtype` is "auto", "float32" or "bfloat16": see `loading.numbers_as`. `translation` says what translates; what was
+    `dtype` is "auto", "float32" or "bfloat16": see `loading.choose_dtype`. `translation` says what translates; what was
     converted for CTranslate2 is kept in the directory `converted`, and without one nothing is.
     """
 
@@ -56,11 +56,13 @@ class Loader:
         from transformers.utils import logging
 
         from inference.engines.decoder import DecoderEngine
-        from inference.engines.loading import numbers_as
 
         logging.disable_progress_bar()  # a bar for each model's weights, which take a second; downloads keep theirs
         options = self.options
-        with numbers_as(options.dtype):
-            return DecoderEngine.load(
-                entry.source, threads=threads, max_rows=options.max_rows, cache_bytes=options.cache_bytes
-            )
+        return DecoderEngine.load(
+            entry.source,
+            threads=threads,
+            max_rows=options.max_rows,
+            cache_bytes=options.cache_bytes,
+            dtype=options.dtype,
+        )

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging as progress
 
-from inference.engines.loading import LoadingError, default_device, default_dtype
+from inference.engines.loading import LoadingError, choose_dtype, default_device
 from inference.engines.seq2seq_decoding import BeamBatch, GreedyBatch
 from inference.engines.sequence_files import model_directory, read_translation_text
 from inference.engines.sequence_rows import Batch, CancelFlag, Row
@@ -80,8 +80,10 @@ class TransformersModel:
         self.model = self.tokenizer = None
 
 
-def load_model(source: str | Path, *, threads: int) -> TransformersModel:
+def load_model(source: str | Path, *, threads: int, dtype: str = "auto") -> TransformersModel:
     """Load the model in the directory `source`, or that of the hub id, its weights as safetensors only.
+
+    `dtype`: see `choose_dtype`.
 
     Raises LoadingError.
     """
@@ -91,7 +93,8 @@ def load_model(source: str | Path, *, threads: int) -> TransformersModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source))
         device = default_device()
-        model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=default_dtype(device), use_safetensors=True)
+        chosen = choose_dtype(dtype, device)
+        model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=chosen, use_safetensors=True)
         model.to(device).eval()
         codec = make_codec(tokenizer)
         text = read_translation_text(codec, model_directory(source), tokenizer.eos_token)

@@ -58,11 +58,9 @@ def load_sequence_model(source: str | Path, options: SequenceOptions) -> Sequenc
 
 def load_original(source: str | Path, options: SequenceOptions, dtype: str) -> "TransformersModel":
     """Load the model for transformers. Raises LoadingError."""
-    from inference.engines.loading import numbers_as
     from inference.engines.seq2seq_loading import load_model
 
-    with numbers_as(dtype):
-        return load_model(source, threads=options.threads or options.spare_threads)
+    return load_model(source, threads=options.threads or options.spare_threads, dtype=dtype)
 
 
 def has_gpu() -> bool:

@@ -13,8 +13,8 @@ from inference.engines.loading import (
     HALVED_BYTES,
     UNSTATED_CONTEXT_TOKENS,
     LoadingError,
+    choose_dtype,
     context_tokens,
-    default_dtype,
     load_causal_model,
     sampling_defaults,
     stop_ids,
@@ -28,7 +28,7 @@ from tests.inference.engines.small_decoders import CONFIGS, CONTEXT_TOKENS, save
 def test_a_directory_is_loaded(decoder_directory: DecoderDirectory) -> None:
     loaded = load_causal_model(str(decoder_directory("gpt2")))
     assert loaded.context_tokens == CONTEXT_TOKENS
-    assert loaded.model.dtype is default_dtype(loaded.model.device)
+    assert loaded.model.dtype is choose_dtype("auto", loaded.model.device)
     assert not loaded.model.training
 
 
@@ -36,15 +36,15 @@ def test_a_directory_is_loaded(decoder_directory: DecoderDirectory) -> None:
 def test_a_cpu_that_computes_in_bf16_does_so_for_large_models(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda is_there=name == flag: is_there)
-    assert default_dtype(torch.device("cpu"), HALVED_BYTES) is torch.bfloat16
-    assert default_dtype(torch.device("cpu"), HALVED_BYTES - 1) is torch.float32
+    assert choose_dtype("auto", torch.device("cpu"), HALVED_BYTES) is torch.bfloat16
+    assert choose_dtype("auto", torch.device("cpu"), HALVED_BYTES - 1) is torch.float32
 
 
 def test_a_cpu_without_bf16_gets_full_precision_and_a_gpu_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False)
-    assert default_dtype(torch.device("cpu"), HALVED_BYTES) is torch.float32
-    assert default_dtype(torch.device("cuda")) is torch.bfloat16
+    assert choose_dtype("auto", torch.device("cpu"), HALVED_BYTES) is torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) is torch.bfloat16
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -53,7 +53,6 @@ def test_the_operator_can_choose_the_number_format(decoder_directory: DecoderDir
     entry = ModelEntry(id="small", task="chat", source=str(decoder_directory("llama")))
     engine = Loader(options)(entry)
     assert engine.describe()["dtype"] == options.dtype
-    assert default_dtype(torch.device("cuda")) is torch.bfloat16  # the choice has ended with the load
     engine.close()
 
 
