@@ -120,7 +120,7 @@ class ApiKeyAdmin(KeyModelAdmin):
     form = ApiKeyForm
 
     class Media:
-        css = {"all": ["accounts/admin.css"]}
+        css = {"all": ["accounts/states.css", "accounts/admin.css"]}
         js = ["accounts/admin.js"]
 
     @admin.display(description="name", ordering="name")
@@ -318,7 +318,7 @@ class TokenAdmin(TokenModelAdmin):
     fields = ["key", "state_badge", "allowed_tasks", "allowed_models", "allowed_origin", "created", "expires"]
 
     class Media:
-        css = {"all": ["accounts/admin.css"]}
+        css = {"all": ["accounts/states.css", "accounts/admin.css"]}
 
     @admin.display(description="state", ordering="expires_at")
     def state_badge(self, token: Token) -> SafeString:

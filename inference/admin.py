@@ -122,7 +122,7 @@ class UsageRecordAdmin(UsageModelAdmin):
     fieldsets = FIELDSETS
 
     class Media:
-        css = {"all": ["inference/admin.css"]}
+        css = {"all": ["accounts/states.css", "inference/admin.css"]}
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 

@@ -275,6 +275,7 @@ def test_pages_carry_no_inline_script_or_style(client: Client, admin: User, reco
     row = record(make_key())
     for page in (LIST, KEYS, f"{LIST}{row.pk}/change/"):
         html = client.get(page).content.decode()
+        assert "accounts/states.css" in html
         assert "inference/admin.css" in html
         assert "<style" not in html
         assert "style=" not in html
