@@ -3,10 +3,14 @@
 Playwright's event loop must not run while other tests use theirs, so a module that uses `browser` has no async tests.
 """
 
+import functools
+import http.server
 import re
 import shutil
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,6 +35,18 @@ addEventListener("securitypolicyviolation", (event) => console.error("CSP", even
 """
 
 Pages = Callable[..., AbstractContextManager[Page]]
+
+
+@contextmanager
+def web(directory: Path) -> Iterator[str]:
+    """Serve the files of a directory, another origin than the server's, and yield the address."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="module")

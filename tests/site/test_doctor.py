@@ -3,7 +3,6 @@
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -27,22 +26,9 @@ PREPARE = "from accounts import first_run; print(first_run.prepare())"
 NOBODY = "from django.contrib.auth.models import User; User.objects.update(is_superuser=False)"
 
 
-def run(home: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run a management command in a home of its own."""
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=live.environment(home, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def examine(home: Path, **settings: str) -> tuple[int, list[Finding]]:
     """Run the doctor and return its exit code and what it found; what it says at the end must agree."""
-    done = run(home, "doctor", **settings)
+    done = live.run(home, "doctor", **settings)
     assert not done.stderr
     *lines, empty, end = done.stdout.splitlines()
     findings = [Finding(*re.split(r"  +", line, maxsplit=2)) for line in lines]  # type: ignore[arg-type]
@@ -61,8 +47,8 @@ def complaints(home: Path, **settings: str) -> list[Finding]:
 def first_start(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A home as a first start leaves it, and its first key. Copied for each test."""
     home = tmp_path_factory.mktemp("doctor") / "home"
-    run(home, "migrate").check_returncode()
-    done = run(home, "shell", "-v0", "-c", PREPARE)
+    live.run(home, "migrate").check_returncode()
+    done = live.run(home, "shell", "-v0", "-c", PREPARE)
     return home, done.stdout.strip()
 
 
@@ -92,7 +78,7 @@ def test_what_is_in_order_is_said_to_be_and_the_documentation_names_every_check(
 def test_nothing_secret_is_shown(first_start: tuple[Path, str], home: Path) -> None:
     first_key = first_start[1]
     assert first_key.startswith("aister_")
-    shown = run(home, "doctor", AISTER_PASSWORD="hunter2").stdout
+    shown = live.run(home, "doctor", AISTER_PASSWORD="hunter2").stdout
     assert "AISTER_PASSWORD is no setting." in shown
     assert not [
         secret for secret in ("hunter2", first_key, (home / "secret_key").read_text().strip()) if secret in shown
@@ -207,9 +193,9 @@ def test_a_database_server_that_is_not_there_is_a_fault_without_its_password(hom
 
 
 def test_nobody_who_can_use_the_admin_is_a_fault_and_no_active_key_a_warning(home: Path) -> None:
-    run(home, "shell", "-v0", "-c", NOBODY).check_returncode()
-    public_id = run(home, "keys", "list").stdout.split("aister_")[1][:10]
-    run(home, "keys", "revoke", public_id).check_returncode()
+    live.run(home, "shell", "-v0", "-c", NOBODY).check_returncode()
+    public_id = live.run(home, "keys", "list").stdout.split("aister_")[1][:10]
+    live.run(home, "keys", "revoke", public_id).check_returncode()
     assert [finding for finding in complaints(home) if finding.subject in ("Administrator", "Keys")] == [
         Finding("fault", "Administrator", "Nobody is one. Run: manage.py createsuperuser"),
         Finding("warning", "Keys", "No key is active, so no program gets in. Run: manage.py keys create NAME"),
@@ -217,7 +203,7 @@ def test_nobody_who_can_use_the_admin_is_a_fault_and_no_active_key_a_warning(hom
 
 
 def test_a_database_that_nobody_has_used_yet_needs_its_first_start(tmp_path: Path) -> None:
-    run(tmp_path, "migrate").check_returncode()
+    live.run(tmp_path, "migrate").check_returncode()
     text = "There is none yet. 'manage.py serve' makes one at its start."
     assert Finding("warning", "Administrator", text) in complaints(tmp_path)
 

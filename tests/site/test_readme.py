@@ -1,18 +1,15 @@
 """Every snippet of the README, run as it stands against a real server."""
 
-import functools
-import http.server
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser import Pages
+from tests.browser import Pages, web
 from tests.live import ROOT, Server
 
 README = (ROOT / "README.md").read_text()
@@ -43,13 +40,8 @@ def page(live: Server, tmp_path: Path) -> Iterator[str]:
     """Serve the README's page from another origin, as a developer would, and return its address."""
     (tmp_path / "index.html").write_text(snippet("html", live))
     (tmp_path / "favicon.ico").touch()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
-        thread = threading.Thread(target=web.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{web.server_port}/"
-        web.shutdown()
-        thread.join()
+    with web(tmp_path) as address:
+        yield address
 
 
 def test_six_lines_of_html_chat(page: str, pages: Pages, live: Server) -> None:

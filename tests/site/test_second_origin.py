@@ -1,13 +1,10 @@
 """Pages of other origins, in Chromium: the site of docs/your-page.md as it stands there, and pages that may not."""
 
-import functools
-import http.server
 import os
 import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +17,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import PATIENCE_MS, Pages
+from tests.browser import PATIENCE_MS, Pages, web
 from tests.live import ROOT, START_S, STOP_S, Server
 from tests.nginx import free_port
 from tests.server.client import http as client_of
@@ -98,13 +95,8 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an empty page of yet another origin."""
     directory = tmp_path_factory.mktemp("elsewhere")
     (directory / "index.html").write_text("<!doctype html><link rel=icon href=data:,><title>Elsewhere</title>")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
-        thread = threading.Thread(target=web.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{web.server_port}/"
-        web.shutdown()
-        thread.join()
+    with web(directory) as address:
+        yield address
 
 
 def token(site: Site) -> str:

@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from tests import live
-from tests.live import ROOT
 
 KEY = re.compile(r"aister_[A-Za-z0-9_]{42,}")
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/sign-in#[\w-]{20,}")
@@ -52,16 +50,7 @@ def read_on(terminal: int) -> None:
 
 def failed(home: Path, before: Callable[[], None] | None = None, **settings: str) -> str:
     """Run a server that can't start and return what it says on stderr. `before` runs in its process first."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", "serve"],
-        cwd=ROOT,
-        env=live.environment(home, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=before,
-    )
+    done = live.run(home, "serve", before=before, **settings)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stderr
 

@@ -25,6 +25,13 @@ from tests.inference.engines.small_translators import LINES, save_m2m100, save_m
 
 MARIAN_PAD = 106
 TOKENS = 12  # few enough that no output is long enough to be taken for a loop
+BANS = {
+    "forced_eos_token_id": 0,
+    "bad_words_ids": [[9], [12, 13]],
+    "suppress_tokens": [20, 21],
+    "no_repeat_ngram_size": 2,
+}
+"""What a generation config can ban and force, in ways that CTranslate2 knows too."""
 
 
 def marian(directory: Path) -> Path:
@@ -33,35 +40,14 @@ def marian(directory: Path) -> Path:
 
 def strict_marian(directory: Path) -> Path:
     """Its generation config bans, forces and forbids tokens."""
-    return save_marian(
-        directory,
-        targets=("fr",),
-        tokenizer={"source_lang": "en"},
-        generation={
-            "forced_eos_token_id": 0,
-            "bad_words_ids": [[9], [12, 13]],
-            "suppress_tokens": [20, 21],
-            "begin_suppress_tokens": [30],
-            "no_repeat_ngram_size": 2,
-            "min_length": 4,
-            "repetition_penalty": 1.3,
-        },
-    )
+    generation = {**BANS, "begin_suppress_tokens": [30], "min_length": 4, "repetition_penalty": 1.3}
+    return save_marian(directory, targets=("fr",), tokenizer={"source_lang": "en"}, generation=generation)
 
 
 def banning_marian(directory: Path) -> Path:
     """Its generation config bans tokens, in ways that CTranslate2 knows too."""
-    return save_marian(
-        directory,
-        targets=("fr",),
-        tokenizer={"source_lang": "en"},
-        generation={
-            "forced_eos_token_id": 0,
-            "bad_words_ids": [[9], [12, 13], [MARIAN_PAD]],
-            "suppress_tokens": [20, 21],
-            "no_repeat_ngram_size": 2,
-        },
-    )
+    generation = {**BANS, "bad_words_ids": [[9], [12, 13], [MARIAN_PAD]]}
+    return save_marian(directory, targets=("fr",), tokenizer={"source_lang": "en"}, generation=generation)
 
 
 def m2m100(directory: Path) -> Path:
