@@ -32,11 +32,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from inference import memory
 from inference.catalog import Catalog, ModelEntry
 from inference.engines.base import Engine
+from inference.engines.progress import Report
 from inference.errors import AisterError, trace
 from inference.scheduling import Scheduler
 
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 
 RETRY_PAUSE_S = 10.0
 
-Load = Callable[[ModelEntry], Engine[Any]]
+Load = Callable[[ModelEntry, Report], Engine[Any]]
 
 
 class State(StrEnum):
@@ -70,7 +72,8 @@ class Slot:
     """One model's place in the manager.
 
     `loading` is shared by all who wait; `failed_at_s` is when the last load failed; `has_served` is true once one
-    succeeded, until one fails; `expiry` is set while a timer will look whether the keep-alive is over.
+    succeeded, until one fails; `expiry` is set while a timer will look whether the keep-alive is over. `asked_at_s`,
+    `fraction` and `load_s` are for `ModelManager.progress`.
     """
 
     entry: ModelEntry
@@ -82,6 +85,22 @@ class Slot:
     failed_at_s: float | None = None
     has_served: bool = False
     expiry: threading.Timer | None = None
+    asked_at_s: float = 0.0
+    fraction: float | None = None
+    load_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a load is getting on.
+
+    `fraction` of the weights is read, None while and where nobody can tell; it was asked for `waited_s` ago, and took
+    `expected_s` the last time, None if this is the first.
+    """
+
+    fraction: float | None
+    waited_s: float
+    expected_s: float | None
 
 
 class Resident(NamedTuple):
@@ -163,6 +182,14 @@ class ModelManager:
         """Return where a model stands. Raises KeyError for one that the catalog lacks."""
         with self.lock:
             return self.slots[model_id].state
+
+    def progress(self, model_id: str) -> Loading | None:
+        """Return how the load of a model is getting on; None when none is under way."""
+        with self.lock:
+            slot = self.slots.get(model_id)
+            if slot is None or slot.state is not State.LOADING:
+                return None
+            return Loading(slot.fraction, self.clock() - slot.asked_at_s, slot.load_s)
 
     def is_ready(self, model_id: str) -> bool:
         """Say whether a model is loaded, or was and will be again when someone asks: idle ones may go meanwhile."""
@@ -259,6 +286,7 @@ class ModelManager:
         slot.state = State.LOADING
         slot.loading = Future()
         slot.failed_at_s = None
+        slot.asked_at_s, slot.fraction = self.clock(), None
         if self.loader is None:
             self.loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aister-loader")
         self.loader.submit(self.load_into, slot)
@@ -270,7 +298,7 @@ class ModelManager:
         started_s = self.clock()
         try:
             self.make_room(slot.entry)
-            engine = self.load(slot.entry)
+            engine = self.load(slot.entry, partial(self.report, slot))
             scheduler: Scheduler[Any] = Scheduler(
                 slot.entry.id, engine, capacity=self.queue_capacity, patience_s=self.patience_s
             )
@@ -281,8 +309,14 @@ class ModelManager:
         model = Model(slot.entry, engine, scheduler)
         with self.lock:
             slot.state, slot.model, slot.has_served = State.RESIDENT, model, True
-        log.info("Model %s is loaded: %.1f s.", slot.entry.id, self.clock() - started_s)
+            slot.load_s = self.clock() - started_s
+        log.info("Model %s is loaded: %.1f s.", slot.entry.id, slot.load_s)
         slot.loading.set_result(model)
+
+    def report(self, slot: Slot, fraction: float) -> None:
+        """Take note of how much of the weights is read, from 0 to 1."""
+        with self.lock:
+            slot.fraction = fraction
 
     def loading_failed(self, slot: Slot, fault: Exception) -> None:
         """Set the slot back and tell all who wait."""

@@ -266,6 +266,19 @@ class SessionClosing(ServerEvent, frozen=True, tag="session.closing"):
     grace_s: float
 
 
+class ResponseLoading(ServerEvent, frozen=True, tag="response.loading"):
+    """The request waits for its model to be loaded: told at once, then every second.
+
+    `percent` of the weights are read; null while and where that can't be told. The load was asked for `waited_s` ago,
+    by whomever; the last one took `expected_s`, null when there was none.
+    """
+
+    id: str
+    percent: int | None
+    waited_s: float
+    expected_s: float | None
+
+
 class ResponseQueued(ServerEvent, frozen=True, tag="response.queued"):
     """The request waits; `position` is 1 for the next."""
 
@@ -375,6 +388,7 @@ SERVER_EVENTS: tuple[type[ServerEvent], ...] = (
     SessionCreated,
     SessionUpdated,
     SessionClosing,
+    ResponseLoading,
     ResponseQueued,
     ResponseCreated,
     ResponseDelta,

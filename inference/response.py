@@ -22,13 +22,14 @@ from msgspec import UNSET
 from inference.engines.base import Delta, Failed, Finished, FinishReason, Started, Usage
 from inference.errors import AisterError, trace
 from inference.fairness import FairPool
-from inference.manager import Model, ModelManager
+from inference.manager import Loading, Model, ModelManager
 from inference.models import UsageRecord
 from inference.protocol import (
     Error,
     ResponseCreated,
     ResponseDelta,
     ResponseDone,
+    ResponseLoading,
     ResponseQueued,
     ServerEvent,
     Timing,
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 Emit = Callable[[ServerEvent], None]
 Transport = Literal["websocket", "http"]
 Status = Literal["completed", "cancelled", "failed"]
+
+LOADING_EVERY_S = 1.0
 
 # Tokenising and detecting languages: short work, too long for the event loop. Its threads start at first use.
 WORKERS = FairPool(2, "aister-prepare")
@@ -133,6 +136,7 @@ class Response:
         loading = asyncio.create_task(leases.enter_async_context(manager.lease(self.model_id)))
         self.stop = loading.cancel
         try:
+            await self.tell_loading(manager, loading)
             return await loading
         except asyncio.CancelledError:
             if not self.is_cancelled:
@@ -140,6 +144,25 @@ class Response:
             return None
         finally:
             self.stop = lambda: None
+
+    async def tell_loading(self, manager: ModelManager, loading: "asyncio.Task[Model]") -> None:
+        """Tell the client how its model's load is getting on, at once and then every LOADING_EVERY_S, until it ends."""
+        pause_s = 0.0
+        while not loading.done():
+            await asyncio.wait([loading], timeout=pause_s)
+            progress = manager.progress(self.model_id)
+            if progress is not None and not loading.done():
+                self.emit(self.loading(progress))
+            pause_s = LOADING_EVERY_S
+
+    def loading(self, progress: Loading) -> ResponseLoading:
+        """Return what the client is told of a load."""
+        return ResponseLoading(
+            id=self.event_id,
+            percent=None if progress.fraction is None else int(100 * progress.fraction),
+            waited_s=round(progress.waited_s, 1),
+            expected_s=None if progress.expected_s is None else round(progress.expected_s, 1),
+        )
 
     async def submit(self, model: Model) -> bool:
         """Prepare and queue the request, from now on cancelled through the scheduler; False when it is cancelled."""

@@ -20,6 +20,7 @@ from inference.engines.generation import GenerationRequest, check_settings
 from inference.engines.kvcache import CacheSize
 from inference.engines.loading import Loaded, LoadingError, load_causal_model
 from inference.engines.prefill import PREFILL_DECODES, UNHURRIED_S, PrefillQueue
+from inference.engines.progress import Report, nobody
 from inference.engines.rows import Row
 from inference.engines.runners import Runner, choose_runner
 from inference.engines.sampling import choose_tokens
@@ -76,14 +77,21 @@ class DecoderEngine:
 
     @classmethod
     def load(
-        cls, source: str | Path, *, threads: int, max_rows: int, cache_bytes: int, dtype: str = "auto"
+        cls,
+        source: str | Path,
+        *,
+        threads: int,
+        max_rows: int,
+        cache_bytes: int,
+        dtype: str = "auto",
+        report: Report = nobody,
     ) -> "DecoderEngine":
         """Load a model from a directory or hub id and check which path suits it. `dtype`: see `choose_dtype`.
 
         Raises LoadingError.
         """
         torch.set_num_threads(threads)
-        loaded = load_causal_model(source, dtype)
+        loaded = load_causal_model(source, dtype, report)
         runner, size = choose_runner(loaded.model)
         engine = cls(loaded, runner, size, threads=threads, max_rows=max_rows, cache_bytes=cache_bytes)
         logger.info("Loaded %s: %s, %d parameters, %s path.", source, engine.dtype, engine.parameters, engine.path)

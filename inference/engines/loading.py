@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from inference.engines.generation import Sampling
+from inference.engines.progress import Report, nobody, reported
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def weight_bytes(source: str | Path) -> float:
     return sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else float("inf")
 
 
-def load_causal_model(source: str | Path, dtype: str = "auto") -> Loaded:
+def load_causal_model(source: str | Path, dtype: str = "auto", report: Report = nobody) -> Loaded:
     """Load weights (safetensors only: other formats may carry code) and tokenizer. `dtype`: see `choose_dtype`.
 
     Raises LoadingError.
@@ -79,7 +80,8 @@ def load_causal_model(source: str | Path, dtype: str = "auto") -> Loaded:
     device = default_device()
     chosen = choose_dtype(dtype, device, weight_bytes(source))
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=chosen, use_safetensors=True)
+        with reported(report):
+            model = AutoModelForCausalLM.from_pretrained(str(source), dtype=chosen, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(str(source))
     except Exception as error:  # whatever transformers, safetensors and the hub's client make of what they find
         message = f"{source} could not be loaded as a chat model ({type(error).__name__}): {error}"

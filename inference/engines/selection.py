@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.catalog import ModelEntry
 from inference.engines.base import Engine
+from inference.engines.progress import Report, nobody
 
 if TYPE_CHECKING:
     from inference.engines.seq2seq_selection import Choice  # brings CTranslate2
@@ -34,11 +35,11 @@ class Loader:
     def __init__(self, options: EngineOptions) -> None:
         self.options = options
 
-    def __call__(self, entry: ModelEntry) -> Engine[Any]:
+    def __call__(self, entry: ModelEntry, report: Report = nobody) -> Engine[Any]:
         """Return a loaded engine; raise LoadingError when the model is not there or is not whole."""
         spare_threads = max(1, (os.cpu_count() or 1) - 1)
         if entry.task == "chat":
-            return self.load_chat(entry, self.options.threads or spare_threads)
+            return self.load_chat(entry, self.options.threads or spare_threads, report)
         from inference.engines.seq2seq import Seq2SeqEngine
         from inference.engines.seq2seq_selection import SequenceOptions, load_sequence_model
 
@@ -48,10 +49,11 @@ class Loader:
             threads=self.options.threads,
             spare_threads=spare_threads,
             dtype=self.options.dtype,
+            report=report,
         )
         return Seq2SeqEngine(load_sequence_model(entry.source, options))
 
-    def load_chat(self, entry: ModelEntry, threads: int) -> Engine[Any]:
+    def load_chat(self, entry: ModelEntry, threads: int, report: Report) -> Engine[Any]:
         """Load a chat model."""
         from transformers.utils import logging
 
@@ -65,4 +67,5 @@ class Loader:
             max_rows=options.max_rows,
             cache_bytes=options.cache_bytes,
             dtype=options.dtype,
+            report=report,
         )

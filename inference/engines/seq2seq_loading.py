@@ -15,6 +15,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging as progress
 
 from inference.engines.loading import LoadingError, choose_dtype, default_device
+from inference.engines.progress import Report, nobody, reported
 from inference.engines.seq2seq_decoding import BeamBatch, GreedyBatch
 from inference.engines.sequence_files import model_directory, read_translation_text
 from inference.engines.sequence_rows import Batch, CancelFlag, Row
@@ -80,7 +81,7 @@ class TransformersModel:
         self.model = self.tokenizer = None
 
 
-def load_model(source: str | Path, *, threads: int, dtype: str = "auto") -> TransformersModel:
+def load_model(source: str | Path, *, threads: int, dtype: str = "auto", report: Report = nobody) -> TransformersModel:
     """Load the model in the directory `source`, or that of the hub id, its weights as safetensors only.
 
     `dtype`: see `choose_dtype`.
@@ -94,7 +95,8 @@ def load_model(source: str | Path, *, threads: int, dtype: str = "auto") -> Tran
         tokenizer = AutoTokenizer.from_pretrained(str(source))
         device = default_device()
         chosen = choose_dtype(dtype, device)
-        model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=chosen, use_safetensors=True)
+        with reported(report):
+            model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=chosen, use_safetensors=True)
         model.to(device).eval()
         codec = make_codec(tokenizer)
         text = read_translation_text(codec, model_directory(source), tokenizer.eos_token)

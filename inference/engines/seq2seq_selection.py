@@ -16,6 +16,7 @@ from inference import memory
 from inference.engines.ct2_facts import check_architecture
 from inference.engines.ct2_model import CTranslate2Model
 from inference.engines.ct2_store import ConvertedModels
+from inference.engines.progress import Report, nobody
 from inference.engines.sequence_files import model_directory
 from inference.engines.sequence_rows import SequenceModel
 
@@ -33,7 +34,7 @@ class SequenceOptions:
 
     `converted` is where conversions are kept; without it, nothing is converted. `threads` of 0 means `spare_threads`,
     or fewer where that is faster. `dtype` is transformers' number format; CTranslate2 has its own, so it is not what
-    `auto` chooses when another is asked for.
+    `auto` chooses when another is asked for. `report` hears how far transformers has come; CTranslate2 does not say.
     """
 
     choice: Choice = "auto"
@@ -41,6 +42,7 @@ class SequenceOptions:
     threads: int = 0
     spare_threads: int = 1
     dtype: str = "auto"
+    report: Report = nobody
 
 
 def load_sequence_model(source: str | Path, options: SequenceOptions) -> SequenceModel:
@@ -60,7 +62,7 @@ def load_original(source: str | Path, options: SequenceOptions, dtype: str) -> "
     """Load the model for transformers. Raises LoadingError."""
     from inference.engines.seq2seq_loading import load_model
 
-    return load_model(source, threads=options.threads or options.spare_threads, dtype=dtype)
+    return load_model(source, threads=options.threads or options.spare_threads, dtype=dtype, report=options.report)
 
 
 def has_gpu() -> bool:

@@ -28,7 +28,7 @@ FEW_BYTES = 16_384  # of events that are sent before the answers to those before
 MANY_EVENTS, MANY_STREAMS, MANY_HEADS, MANY_POSTS = 40, 8, 8, 4  # descendants of each that Hypothesis makes
 QUIET_S = 0.2  # a head that is not whole gets no answer; the server closes in its own time
 ANSWERS = {"error", "session.updated", "conversation", "response.cancelled", "response.done"}
-PROGRESS = {"session.created", "response.queued", "response.created", "response.delta"}
+PROGRESS = {"session.created", "response.loading", "response.queued", "response.created", "response.delta"}
 ENDS = {1000, 1002, 1007, 1009, 4400, 4401, 4404, 4429}
 STATUSES = {row.status for row in CODES.values()} - {500} | {200, 201}
 

@@ -77,9 +77,12 @@ class SessionModel(Generic[R]):
         assert event == answer
 
     def progress(self, request: R, event: Event) -> None:
-        """Check an event of an open request: queued, created, deltas, done; or one error."""
+        """Check an event of an open request: loading, queued, created, deltas, done; or one error."""
         is_created = request.request_id is not None
         match event["type"]:
+            case "response.loading":
+                assert not is_created
+                assert event["percent"] is None or 0 <= event["percent"] <= 100
             case "response.queued":
                 assert not is_created
                 assert event["position"] >= 1

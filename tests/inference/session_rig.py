@@ -18,6 +18,7 @@ from inference.catalog import Catalog, ModelEntry, Task
 from inference.consumers import session
 from inference.engines.base import Output
 from inference.engines.decoder import DecoderEngine
+from inference.engines.progress import Report
 from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
 from inference.manager import Model, ModelManager
 from inference.usage import Ledger, insert
@@ -92,7 +93,7 @@ class Rig:
         self.manager = ModelManager(catalog, self.load, budget_bytes=10**9, queue_capacity=queue_capacity)
         self.ledger = Ledger(insert)
 
-    def load(self, entry: ModelEntry) -> Any:
+    def load(self, entry: ModelEntry, _report: Report) -> Any:
         engine = self.load_engine(entry)
         engine.pace = self.pace
         return engine

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.catalog import Catalog, ModelEntry
+from inference.engines.progress import Report
 from inference.errors import AisterError
-from inference.manager import RETRY_PAUSE_S, ModelManager, Resident, State, choose_evictions
+from inference.manager import RETRY_PAUSE_S, Loading, ModelManager, Resident, State, choose_evictions
 from inference.scheduling import Scheduler
 from tests.inference.scripted_engine import ScriptedEngine, ScriptedRequest
 
@@ -27,15 +28,22 @@ class Clock:
 
 
 class Loads:
-    """Loads scripted engines; the test holds a load with `gate` and makes it fail with `faults`."""
+    """Loads scripted engines; the test holds a load with `gate`, once it has read `fraction`, and makes it fail with
+    `faults`. `has_begun` is set by each load.
+    """
 
     def __init__(self) -> None:
         self.gate = Event()
         self.gate.set()
+        self.has_begun = Event()
+        self.fraction: float | None = None
         self.faults: list[Exception] = []
         self.engines: list[tuple[str, ScriptedEngine]] = []
 
-    def __call__(self, entry: ModelEntry) -> ScriptedEngine:
+    def __call__(self, entry: ModelEntry, report: Report) -> ScriptedEngine:
+        if self.fraction is not None:
+            report(self.fraction)
+        self.has_begun.set()
         assert self.gate.wait(10)
         if self.faults:
             raise self.faults.pop()
@@ -245,6 +253,28 @@ async def test_a_model_is_ready_once_loaded_until_a_load_fails(
     with pytest.raises(AisterError, match="model_unavailable"):
         await use(manager, "a")
     assert not manager.is_ready("a")
+
+
+async def test_it_says_how_a_load_is_getting_on(manager: ModelManager, loads: Loads, clock: Clock) -> None:
+    assert manager.progress("a") is None
+    loads.gate.clear()
+    loading = manager.preload(["a", "b"])
+    await asyncio.to_thread(loads.has_begun.wait, 10)
+    clock.now_s += 5
+    assert manager.progress("a") == Loading(None, pytest.approx(5, abs=0.1), None)
+    loads.gate.set()
+    await asyncio.gather(*map(asyncio.wrap_future, loading))
+    assert manager.progress("a") is None
+    await asyncio.to_thread(manager.drain, ["a"])
+
+    loads.gate.clear()
+    loads.has_begun.clear()
+    loads.fraction = 0.25
+    (again,) = manager.preload(["a"])
+    await asyncio.to_thread(loads.has_begun.wait, 10)
+    assert manager.progress("a") == Loading(0.25, pytest.approx(0, abs=0.1), pytest.approx(5, abs=0.1))
+    loads.gate.set()
+    await asyncio.wrap_future(again)
 
 
 async def test_an_unknown_model_is_refused(manager: ModelManager) -> None:

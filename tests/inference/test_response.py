@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import pytest
 
+from inference import response
 from inference.catalog import Catalog, ModelEntry, Task
 from inference.engines.base import Delta
 from inference.errors import AisterError
 from inference.manager import ModelManager
 from inference.models import UsageRecord
-from inference.protocol import Message, ResponseDone, ServerEvent
+from inference.protocol import Message, ResponseDone, ResponseLoading, ServerEvent
 from inference.response import Response
 from inference.tasks.answer import Result
 from inference.usage import Ledger
@@ -107,6 +108,13 @@ class Asked:
         self.events.append(event)
         self.created.set()
 
+    async def hears(self, number: int) -> ServerEvent:
+        """Return an event, once it has come."""
+        async with asyncio.timeout(10):
+            while len(self.events) <= number:  # noqa: ASYNC110  # whoever emits tells no one else
+                await asyncio.sleep(0)
+        return self.events[number]
+
     async def run(self, manager: ModelManager, ledger: Ledger) -> None:
         async with asyncio.timeout(10):
             await self.response.run(manager, ledger)
@@ -125,11 +133,34 @@ class Asked:
 async def test_an_answer_is_told_in_order_and_has_its_row_before_its_end(
     manager: ModelManager, ledger: Ledger, rows: Rows
 ) -> None:
+    await asyncio.wrap_future(manager.preload(["a"])[0])
     asked = Asked(ScriptedAnswer())
     await asked.run(manager, ledger)
     assert asked.types == ["response.created", "response.delta", "response.delta", "response.done"]
     assert asked.done.status == "completed"
     assert [(row.request_id, row.status) for row in rows.rows] == [(asked.response.request_id, "completed")]
+
+
+async def test_who_waits_for_a_model_hears_how_its_load_is_getting_on(
+    manager: ModelManager, loads: Loads, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(response, "LOADING_EVERY_S", 0.001)
+    loads.gate.clear()
+    loads.fraction = 0.409
+    waiting = [Asked(ScriptedAnswer()) for _ in range(2)]
+    running = [asyncio.create_task(asked.run(manager, ledger)) for asked in waiting]
+    assert await asyncio.to_thread(loads.has_begun.wait, 10)
+    for asked in waiting:
+        later = await asked.hears(len(asked.events) + 1)
+        assert isinstance(later, ResponseLoading)
+        assert (later.id, later.percent, later.expected_s) == ("1", 40, None)
+    loads.gate.set()
+    await asyncio.gather(*running)
+    for asked in waiting:
+        told = [event for event in asked.events if isinstance(event, ResponseLoading)]
+        assert asked.events[: len(told)] == told
+        types = [kind for kind in asked.types[len(told) :] if kind != "response.queued"]
+        assert types == ["response.created", "response.delta", "response.delta", "response.done"]
 
 
 async def test_a_request_is_cancelled_while_its_model_loads(
@@ -138,12 +169,10 @@ async def test_a_request_is_cancelled_while_its_model_loads(
     loads.gate.clear()
     asked = Asked(ScriptedAnswer())
     running = asyncio.create_task(asked.run(manager, ledger))
-    async with asyncio.timeout(10):
-        while not manager.slots["a"].leases:  # noqa: ASYNC110  # until it waits for the model
-            await asyncio.sleep(0)
+    await asked.hears(0)
     asked.response.cancel()
     await running
-    assert asked.types == ["response.created", "response.done"]
+    assert asked.types == ["response.loading", "response.created", "response.done"]
     assert asked.done.status == "cancelled"
     assert [row.status for row in rows.rows] == ["cancelled"]
     assert manager.slots["a"].leases == 0
@@ -182,6 +211,7 @@ async def test_an_answer_that_raises_fails_its_request_and_nobody_waits(
 async def test_a_request_that_can_not_be_prepared_is_refused_without_a_row(
     manager: ModelManager, ledger: Ledger, rows: Rows
 ) -> None:
+    await asyncio.wrap_future(manager.preload(["a"])[0])
     asked = Asked(ScriptedAnswer(raises_in="prepare"))
     await asked.run(manager, ledger)
     assert asked.types == ["error"]
@@ -191,10 +221,14 @@ async def test_a_request_that_can_not_be_prepared_is_refused_without_a_row(
 async def test_a_model_that_can_not_be_loaded_is_told_and_nothing_is_kept(
     manager: ModelManager, loads: Loads, ledger: Ledger
 ) -> None:
+    loads.gate.clear()
     loads.faults = [AisterError("model_unavailable")]
     asked = Asked(ScriptedAnswer())
-    await asked.run(manager, ledger)
-    assert asked.types == ["error"]
+    running = asyncio.create_task(asked.run(manager, ledger))
+    await asked.hears(0)
+    loads.gate.set()
+    await running
+    assert asked.types == ["response.loading", "error"]
     assert manager.slots["a"].leases == 0
 
 

@@ -88,7 +88,7 @@ export class ResponseStream {
     }
   }
 
-  /** Every event of this request, from the first: queued, created, delta, done. @returns {AsyncGenerator<ServerEvent>} */
+  /** Every event of this request, from the first: loading, queued, created, delta, done. @returns {AsyncGenerator<ServerEvent>} */
   async *events() {
     for (let next = 0; ; next++) {
       while (next >= this.#events.length) {

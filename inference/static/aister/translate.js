@@ -6,7 +6,7 @@
 import { announce } from "./announce.js";
 import { figures } from "./chat/turn.js";
 import { byId, copyButton, el } from "./dom.js";
-import { errorWords, stateDetail } from "./session/words.js";
+import { errorWords, loadingWords, stateDetail } from "./session/words.js";
 import { direction, LanguagePair } from "./translate/languages.js";
 
 const PAUSE_MS = 350;
@@ -115,7 +115,10 @@ export class Translate {
     if (this.#current === current) this.#say("Translating");
     current.stream = session.translate(this.#text.value, { source, target });
     for await (const event of current.stream.events()) {
-      if (this.#current === current && event.type === "response.delta") this.#write(current.stream.text, target);
+      if (this.#current !== current) continue;
+      if (event.type === "response.loading") this.#say(loadingWords(event));
+      if (event.type === "response.created") this.#say("Translating");
+      if (event.type === "response.delta") this.#write(current.stream.text, target);
     }
     return current.stream.done;
   }

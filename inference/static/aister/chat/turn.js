@@ -2,7 +2,7 @@
 
 import { copyButton, el, icon, iconButton } from "../dom.js";
 import { MarkdownView } from "../markdown.js";
-import { errorWords, secondsUntil } from "../session/words.js";
+import { errorWords, loadingWords, secondsUntil } from "../session/words.js";
 
 /**
  * @typedef {object} TurnActions
@@ -46,6 +46,7 @@ export class Turn {
 
   /** Take in an event of the answer. @param {import("../client.js").ServerEvent} event @param {string} text so far */
   receive(event, text) {
+    if (event.type === "response.loading") this.wait(loadingWords(event));
     if (event.type === "response.queued") this.wait(event.position === 1 ? "Next in line" : `${ordinal(event.position)} in line`);
     if (event.type === "response.created") {
       this.userId = event.message_id ?? null;

@@ -32,6 +32,13 @@ export function errorWords(error) {
   return error.code ? error.message : "Something went wrong on this page. Reload it and try again.";
 }
 
+/** How the load that a request waits for is getting on. @param {{percent: number|null, waited_s: number, expected_s: number|null}} event */
+export function loadingWords({ percent, waited_s: waited, expected_s: expected }) {
+  if (percent !== null) return `Loading the model: ${percent}%`;
+  const seconds = `${Math.round(waited)} s`;
+  return `Loading the model: ${seconds}${expected === null ? "" : ` of about ${Math.max(1, Math.round(expected))} s`}`;
+}
+
 /** When to try again by hand, or "" when waiting is not what helps. @param {import("../client.js").AisterError} error */
 export function retryWords(error) {
   return error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
