@@ -3,13 +3,15 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from tests.hostile.wire import Memory
 from tests.live import Server
-from tests.server.client import RAMBLE, RAMBLING, session
+from tests.server.client import RAMBLE, RAMBLING, Session, session
 
 MOST_MB = 20
+# each answer in a conversation of its own, for which one block of K and V is enough: what is kept of it never grows
+BRIEF = {**RAMBLING, "max_tokens": 200}
 LARGE = [{"role": role, "text": "x" * 40_000} for _ in range(5) for role in ("user", "assistant")]
 
 
@@ -27,28 +29,39 @@ async def warm(server: Server) -> None:
 async def others_are_served(server: Server, most_mb: float = MOST_MB) -> AsyncIterator[Memory]:
     """Stream answers to somebody who behaves, from before the block to after it; memory may grow by `most_mb`."""
     async with session(server) as chat:
-        await chat.do("session.update", settings=RAMBLING)
+        await chat.do("session.update", settings=BRIEF)
         news = asyncio.Event()
-        streaming = asyncio.ensure_future(stream(chat, news))
-        await news.wait()
-        memory = Memory(server)
-        yield memory
-        for _ in range(3):
-            news.clear()
-            await asyncio.wait({streaming, asyncio.ensure_future(news.wait())}, return_when=asyncio.FIRST_COMPLETED)
-        assert not streaming.done(), streaming.result()
-        streaming.cancel()
-        with suppress(asyncio.CancelledError):
-            await streaming
+        streaming = asyncio.create_task(stream(chat, news))
+        try:
+            await heard(news, streaming)
+            memory = Memory(server)
+            yield memory
+            for _ in range(3):
+                await heard(news, streaming)
+        finally:
+            streaming.cancel()
+            await asyncio.gather(streaming, return_exceptions=True)
     grown_mb = memory.grown_mb
     assert grown_mb < most_mb or os.environ.get("STOCK")
 
 
-async def stream(chat: session, news: asyncio.Event) -> None:
+async def heard(news: asyncio.Event, streaming: "asyncio.Task[None]") -> None:
+    """Wait for the next piece of an answer; raise what ended the stream, should that come first."""
+    news.clear()
+    waiting = asyncio.create_task(news.wait())
+    await asyncio.wait({streaming, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if streaming.done():
+        streaming.result()
+
+
+async def stream(chat: Session, news: asyncio.Event) -> None:
     """Ask again and again, and say that there was news at each piece of an answer."""
     while True:
+        await chat.do("conversation.load", messages=[])
         await chat.send("message.create", text=RAMBLE)
         while (told := await chat.receive())["type"] != "response.done":
             assert told["type"] != "error", told
             if told["type"] == "response.delta":
                 news.set()
+        assert told["status"] == "completed", told
