@@ -17,6 +17,7 @@ from inference.engines.base import Failed, Finished, FinishReason, Output, Progr
 from inference.engines.cache_store import CacheStore
 from inference.engines.chat_text import ChatText
 from inference.engines.generation import GenerationRequest, check_settings
+from inference.engines.int8 import add_int8_weights, number_format, weight_bytes
 from inference.engines.kvcache import CacheSize
 from inference.engines.loading import Loaded, LoadingError, load_causal_model
 from inference.engines.prefill import PREFILL_DECODES, UNHURRIED_S, PrefillQueue
@@ -60,9 +61,9 @@ class DecoderEngine:
         self.text = ChatText(loaded.tokenizer)
         self.defaults = loaded.defaults
         self.path = runner.path
-        self.dtype = str(loaded.model.dtype).removeprefix("torch.")
+        self.dtype = number_format(loaded.model)
         self.parameters: int = loaded.model.num_parameters()
-        self._weight_bytes = sum(p.nbytes for p in loaded.model.parameters())
+        self._weight_bytes = weight_bytes(loaded.model)
         self._vocabulary: int = loaded.model.config.get_text_config(decoder=True).vocab_size
         self._runner, self._stop_ids = runner, loaded.stop_ids
         self._store = CacheStore(size, cache_bytes)
@@ -93,6 +94,8 @@ class DecoderEngine:
         torch.set_num_threads(threads)
         loaded = load_causal_model(source, dtype, report)
         runner, size = choose_runner(loaded.model)
+        if dtype == "int8" and loaded.model.device.type == "cpu":
+            add_int8_weights(loaded.model)
         engine = cls(loaded, runner, size, threads=threads, max_rows=max_rows, cache_bytes=cache_bytes)
         logger.info("Loaded %s: %s, %d parameters, %s path.", source, engine.dtype, engine.parameters, engine.path)
         return engine

@@ -53,12 +53,12 @@ def default_device() -> torch.device:
 def choose_dtype(name: str, device: torch.device, weight_bytes: float = 0) -> torch.dtype:
     """Return the number format called `float32` or `bfloat16`; for `auto`, that of a model with weights of this size.
 
-    That is bf16 where the hardware computes in it and that is faster, else float32.
+    That is bf16 where the hardware computes in it and that is faster, else float32. `int8` is added to bf16.
     """
     if name == "auto":
         is_halved = device.type == "cuda" or (weight_bytes >= HALVED_BYTES and has_bf16_cpu())
         return torch.bfloat16 if is_halved else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+    return torch.float32 if name == "float32" else torch.bfloat16
 
 
 def has_bf16_cpu() -> bool:

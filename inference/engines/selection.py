@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class EngineOptions:
     """What the operator decides for every engine. `threads` of 0 means one less than there are cores, at least one.
 
-    `dtype` is "auto", "float32" or "bfloat16": see `loading.choose_dtype`. `translation` says what translates; what was
-    converted for CTranslate2 is kept in the directory `converted`, and without one nothing is.
+    `dtype` is "auto", "float32", "bfloat16" or "int8": see `loading.choose_dtype` and `int8`. `translation` says what
+    translates; what was converted for CTranslate2, which has an int8 of its own, is kept in the directory `converted`,
+    and without one nothing is.
     """
 
     threads: int
@@ -48,7 +49,7 @@ class Loader:
             converted=self.options.converted,
             threads=self.options.threads,
             spare_threads=spare_threads,
-            dtype=self.options.dtype,
+            dtype="auto" if self.options.dtype == "int8" else self.options.dtype,
             report=report,
         )
         return Seq2SeqEngine(load_sequence_model(entry.source, options))
