@@ -15,8 +15,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from benchmarks.server import Server
 from benchmarks.soak.record import Page, Record, Request
-from benchmarks.soak.server import Server
 
 Event = dict[str, Any]
 HANGS_S = 60

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from benchmarks.server import Server
 from benchmarks.soak import people, traffic, trouble
 from benchmarks.soak.client import Client
 from benchmarks.soak.record import Record
-from benchmarks.soak.server import Server
 
 log = logging.getLogger(__name__)
 Visit = Callable[[Client], Awaitable[None]]

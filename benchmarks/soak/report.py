@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.server import ROOT
 from benchmarks.soak.record import Fault, Page, Request
 from benchmarks.soak.sampling import Sample, latencies, quantile
-from benchmarks.soak.server import ROOT
 from benchmarks.soak.verdict import Verdict, settled
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.server import Server
 from benchmarks.soak.record import Record, Request
-from benchmarks.soak.server import Server
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 

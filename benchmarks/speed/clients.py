@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.soak.server import Server
+from benchmarks.server import Server
 
 HANGS_S = 900
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from websockets.asyncio.client import connect
 
-from benchmarks.soak.server import ROOT, Server
+from benchmarks.server import ROOT, Server
 from benchmarks.speed import clients, serving
 from benchmarks.speed.scale import Scale
 from benchmarks.speed.worker import Figures, Run

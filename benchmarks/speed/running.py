@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import msgspec
 
-from benchmarks.soak.server import ROOT
+from benchmarks.server import ROOT
 from benchmarks.speed import machine
 from benchmarks.speed.results import SideRuns
 from benchmarks.speed.scale import Scale

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.soak.server import Server
+from benchmarks.server import Server
 from benchmarks.speed import clients, serving
 from benchmarks.speed.engine_sides import WrongLengthError
 from benchmarks.speed.results import quantile

@@ -1,51 +1,31 @@
-"""The server that is measured: `manage.py serve`, or a program around it, in a process and a home of its own."""
+"""The server of the rows that measure a whole one: with the model of the row's scale, and no limits in the way."""
 
-import os
 import resource
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.soak.server import LISTENING, LOADED, ROOT, Server, stop, wait_for
+from benchmarks import server
+from benchmarks.server import SERVE, Server
 from benchmarks.speed import shapes
 from benchmarks.speed.scale import Scale
 
-SERVE = ("manage.py", "serve")
 QUEUE_S = 3600  # nobody is refused for having waited
 
 
 @contextmanager
-def started(scale: Scale | None, threads: int, program: tuple[str, ...] = SERVE, **settings: str) -> Iterator[Server]:
+def started(scale: Scale | None, threads: int, program: Sequence[str] = SERVE, **settings: str) -> Iterator[Server]:
     """Run a server with a chat model of the scale's shape, or with the bundled ones alone, until the block ends."""
     may_open_many_files()
     chat = {"AISTER_CHAT_MODEL": str(shapes.llama(scale.shape)), "AISTER_DTYPE": "bfloat16"} if scale else {}
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "OMP_NUM_THREADS") if name in os.environ}
-    with tempfile.TemporaryDirectory(prefix="aister-bench-") as directory:
-        home, log = Path(directory, "home"), Path(directory, "server.log")
-        ours = {"AISTER_HOME": str(home), "PORT": "0", "AISTER_THREADS": str(threads)}
-        environment = {**kept, **ours, "AISTER_QUEUE_SECONDS": str(QUEUE_S), **chat, **settings}
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, *program],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            url = wait_for(process, log, LISTENING)[1]
-            wait_for(process, log, LOADED)
-            server = Server(process, url, (home / "first_key").read_text().strip(), home, log)
-            yield server
-            stop(server)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+    sized = {"AISTER_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "AISTER_QUEUE_SECONDS": str(QUEUE_S)}
+    with (
+        tempfile.TemporaryDirectory(prefix="aister-bench-") as directory,
+        server.started(Path(directory), program, **sized, **chat, **settings) as running,
+    ):
+        yield running
+        server.stop(running)
 
 
 def allow_sessions(server: Server, count: int) -> None:

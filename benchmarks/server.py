@@ -1,8 +1,6 @@
-"""The server that is soaked: `manage.py serve` in a process and an AISTER_HOME of its own, on a free port.
+"""A server that is soaked or measured: `manage.py serve`, or a program around it, in a process and a home of its own.
 
-It runs with the settings that an operator has who changes none, so that limits are real ones; but for its budget of
-memory. Caches of conversations are kept until a quarter of that is full: by default 2 GB, which would fill for hours
-and hide what leaks beside them. With this budget they are full within the warm-up.
+It has the settings that it is given and the defaults for all others: none of whoever runs the benchmark leaks in.
 """
 
 import os
@@ -11,16 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 LISTENING = re.compile(r"Aister is ready: playground (\S+),")
 LOADED = re.compile(r"^Models loaded", re.MULTILINE)
 FAULT = re.compile(r"Traceback|^\S+ \S+ (?:ERROR|CRITICAL) | ERROR | CRITICAL ")
-MEMORY_MB = 256
+SERVE = ("manage.py", "serve")
+KEPT = ("PATH", "HOME", "LANG")
 START_S = 120
 STOP_S = 40  # as long as the service manager of docs/operations.md waits
 
@@ -60,21 +59,24 @@ class Server:
         return [line for line in self.log.read_text(errors="replace").splitlines() if FAULT.search(line)]
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Return a bare environment: no setting of whoever runs the soak leaks in."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "AISTER_HOME": str(home), "PORT": "0", "AISTER_MEMORY_MB": str(MEMORY_MB)}
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """Return a bare environment with these settings; the port is one that is free."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**kept, "AISTER_HOME": str(home), "PORT": "0", **settings}
 
 
 @contextmanager
-def started(directory: Path) -> Iterator[Server]:
-    """Run a server in a directory, its models loaded; kill it when the block ends and it was not stopped."""
+def started(directory: Path, program: Sequence[str] = SERVE, **settings: str) -> Iterator[Server]:
+    """Run a server in a directory, its models loaded; kill it when the block ends and it was not stopped.
+
+    `program` is what Python is told to run. Raises RuntimeError, with the log, when the server does not start.
+    """
     home, log = directory / "home", directory / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"],
+            [sys.executable, *program],
             cwd=ROOT,
-            env=environment(home),
+            env=environment(home, **settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
