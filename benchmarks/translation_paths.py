@@ -9,14 +9,12 @@ many requests of one sentence each always under way, the paths alternating, the 
 
 import argparse
 import random
-import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.speed import marian
 from inference.engines.base import Delta, Finished
 from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
 from inference.engines.seq2seq_selection import Choice, SequenceOptions, load_sequence_model
@@ -82,31 +80,6 @@ def compare_speed(engines: dict[Choice, Seq2SeqEngine], sequences: list[Sequence
         print(f"{concurrent} concurrent: {figures}; ratio {ratio:.1f}", flush=True)
 
 
-@contextmanager
-def random_marian() -> Iterator[Path]:
-    """A Marian of 75M random weights that never ends by itself, with the phrasebook's vocabulary of names."""
-    import torch
-    from transformers import MarianConfig, MarianMTModel
-
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = Path(temporary) / "marian"
-        shutil.copytree(MODEL, directory, ignore=shutil.ignore_patterns("*.safetensors", "*config.json", "aister.json"))
-        shutil.copy(MODEL / "tokenizer_config.json", directory)
-        torch.manual_seed(0)
-        size = 58_101
-        config = MarianConfig(
-            vocab_size=size, d_model=512, encoder_layers=6, decoder_layers=6, encoder_attention_heads=8,
-            decoder_attention_heads=8, encoder_ffn_dim=2048, decoder_ffn_dim=2048, max_position_embeddings=512,
-            pad_token_id=size - 1, eos_token_id=0, decoder_start_token_id=size - 1, scale_embedding=True,
-            activation_function="swish",
-        )  # fmt: skip
-        model = MarianMTModel(config)
-        model.final_logits_bias[0, 0] = -100.0
-        model.generation_config.bad_words_ids = [[size - 1]]
-        model.save_pretrained(directory)
-        yield directory
-
-
 def load(source: Path, home: Path) -> dict[Choice, Seq2SeqEngine]:
     """Load the model for each path."""
     return {
@@ -122,13 +95,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--times", type=int, default=4, help="requests of a run, for each that is under way")
     arguments = parser.parse_args()
+    if arguments.large:
+        chance = random.Random(0)
+        sequences = [Sequence((*(chance.randrange(2, 3000) for _ in range(TOKENS - 1)), 0)) for _ in range(64)]
+        compare_speed(load(marian.original(), marian.HOME), sequences, arguments.rounds, arguments.times)
+        return
     with tempfile.TemporaryDirectory() as home:
-        if arguments.large:
-            chance = random.Random(0)
-            sequences = [Sequence((*(chance.randrange(2, 3000) for _ in range(TOKENS - 1)), 0)) for _ in range(64)]
-            with random_marian() as source:
-                compare_speed(load(source, Path(home)), sequences, arguments.rounds, arguments.times)
-            return
         engines = load(MODEL, Path(home))
         compare_quality(engines)
         pairs = check_sets()["phrases, as written"][:64]

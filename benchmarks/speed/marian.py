@@ -1,8 +1,10 @@
-"""A Marian of 75M random weights that never ends by itself, with the tokenizer of the bundled phrasebook.
+"""A Marian of 75M random weights that never ends by itself, with the tokenizer of the bundled phrasebook: from English
+into French only, so that no token of its input names a language.
 
 Kept in `build/benchmarks/models` as transformers has it, and as CTranslate2 has it: int8, converted as our server does.
 """
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from benchmarks.speed.shapes import MODELS, ROOT, alone
 
 PHRASEBOOK = ROOT / "inference" / "bundled" / "aister-phrasebook"
 HOME = MODELS / "marian-home"
+SOURCE, TARGET = "en", "fr"
 VOCABULARY = 58_101
 SHAPE: dict[str, Any] = {
     "vocab_size": VOCABULARY,
@@ -32,11 +35,18 @@ SHAPE: dict[str, Any] = {
 
 def original() -> Path:
     """Return the directory of the model as transformers has it, made if it is not there yet."""
-    directory = MODELS / "marian-75m"
+    directory = MODELS / "marian-75m-en-fr"
     with alone():
         if not (directory / "model.safetensors").exists():
             make(directory)
     return directory
+
+
+def names() -> list[str]:
+    """Return the names of all tokens: the phrasebook's pieces, made-up words for the others, and padding at the end."""
+    pieces: dict[str, int] = json.loads((PHRASEBOOK / "vocab.json").read_text(encoding="utf-8"))
+    named = {token: piece for piece, token in pieces.items() if piece != "<pad>" and not piece.startswith(">>")}
+    return [*(named.get(token, f"▁word{token}") for token in range(VOCABULARY - 1)), "<pad>"]
 
 
 def make(directory: Path) -> None:
@@ -45,10 +55,14 @@ def make(directory: Path) -> None:
     import transformers
 
     shutil.rmtree(directory, ignore_errors=True)
-    shutil.copytree(
-        PHRASEBOOK, directory, ignore=shutil.ignore_patterns("*.safetensors", "*config.json", "aister.json")
-    )
-    shutil.copy(PHRASEBOOK / "tokenizer_config.json", directory)
+    directory.mkdir(parents=True)
+    for name in ("source.spm", "target.spm"):
+        shutil.copy(PHRASEBOOK / name, directory)
+    settings = json.loads((PHRASEBOOK / "tokenizer_config.json").read_text(encoding="utf-8"))
+    del settings["added_tokens_decoder"]
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    (directory / "vocab.json").write_text(json.dumps({name: token for token, name in enumerate(names())}))
+    (directory / "aister.json").write_text(json.dumps({"sources": [SOURCE], "targets": [TARGET]}))
     torch.manual_seed(1)
     make_model: Any = transformers.MarianMTModel
     model = make_model(transformers.MarianConfig(**SHAPE))
