@@ -90,8 +90,9 @@ def keep(out: Path, add: Callable[[Results], Results]) -> None:
 def measure_row(row: Row, options: argparse.Namespace) -> Measured:
     """Return a row's figures."""
     began_at, at_commit, scale = f"{datetime.now(UTC):%Y-%m-%d %H:%M}", commit(), sized(options.scale, row.streams)
-    sides = [side for side in (row.ours, row.peer) if side]
-    ours, *peers = running.measure(sides, scale, options.threads, options.runs, is_busy_allowed=options.busy)
+    ours, *peers = running.measure(
+        [row.ours, *row.peers], scale, options.threads, options.runs, is_busy_allowed=options.busy
+    )
     measured = Measured(
         row=row.name,
         began_at=began_at,
@@ -100,7 +101,7 @@ def measure_row(row: Row, options: argparse.Namespace) -> Measured:
         threads=options.threads,
         was_busy=was_busy([ours, *peers]),
         ours=ours,
-        peer=peers[0] if peers else None,
+        peers=dict(zip(row.peers, peers, strict=True)),
     )
     print("  " + " | ".join(report.line(row, measured)[2:6]), results.verdict(row, measured), flush=True)
     return measured

@@ -39,7 +39,7 @@ def about(results: Results) -> str:
 
 def table_of(rows: list[tuple[Row, Measured]]) -> str:
     """Return the table of all rows."""
-    head = ["measured", "against", "ours", "peer", "ratio", "must be", "command", "verdict"]
+    head = ["measured", "against", "ours", "peer", "ratio", "must be", "command", "when", "verdict"]
     lines = [head, ["---"] * len(head), *(line(*each) for each in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
@@ -51,17 +51,24 @@ def line(row: Row, measured: Measured) -> list[str]:
         f"{row.measured}: {row.figure.title}",
         row.against,
         spread(row.figure, measured.ours),
-        spread(row.figure, measured.peer) if measured.peer else "",
+        "<br>".join(peer_cell(row, measured, side) for side in measured.peers),
         "" if found is None else f"{found:.2f}x",
         bound(row),
         f"`{command(measured)}`",
+        f"{measured.began_at}, {measured.commit}",
         f"{said if said == 'reached' else f'**{said}**'}{', busy' if measured.was_busy else ''}",
     ]
 
 
+def peer_cell(row: Row, measured: Measured, side: str) -> str:
+    """Return a peer's figure, called by its side's name where there are several."""
+    name = side.partition(":")[2].replace("_", " ")
+    return f"{name}: " * (len(measured.peers) > 1) + spread(row.figure, measured.peers[side])
+
+
 def bound(row: Row) -> str:
     """Return what a row must reach."""
-    unit = f" {row.figure.unit}" if row.peer is None else "x"
+    unit = "x" if row.peers else f" {row.figure.unit}"
     return f"{row.at_least:g}{unit} or more" if row.at_least is not None else f"{row.at_most:g}{unit} or less"
 
 

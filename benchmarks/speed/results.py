@@ -24,7 +24,10 @@ class SideRuns(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """A row that was measured: when, of which commit, at which scale. `was_busy`: with other things too."""
+    """A row that was measured: when, of which commit, at which scale; its peers by the names of their sides.
+
+    `was_busy`: with other things too.
+    """
 
     row: str
     began_at: str
@@ -33,7 +36,7 @@ class Measured(msgspec.Struct, frozen=True):
     threads: int
     was_busy: bool
     ours: SideRuns
-    peer: SideRuns | None
+    peers: dict[str, SideRuns]
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -63,9 +66,10 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def ratio(row: Row, measured: Measured) -> float | None:
     """Return how many times better ours is, or for rows with `at_most`, how many times as much; None without a peer."""
-    if measured.peer is None:
+    if not measured.peers:
         return None
-    ours, peer = measured.ours.median(row.figure.name), measured.peer.median(row.figure.name)
+    best = max if row.figure.better == "more" else min
+    ours, peer = measured.ours.median(row.figure.name), best(p.median(row.figure.name) for p in measured.peers.values())
     is_inverse = row.figure.better == "less" and row.at_most is None
     above, below = (peer, ours) if is_inverse else (ours, peer)
     return above / below if below else float("inf")

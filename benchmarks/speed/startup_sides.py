@@ -1,15 +1,22 @@
-"""What the first Aister did: a process for each request, which loads the model again; and a server beside it."""
+"""How soon there is an answer: from a server that has its model, from a process that loads it for each request, as the
+first Aister did, and from a server that has been started again.
+"""
 
 import asyncio
+import http.client
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
-from benchmarks.soak.server import ROOT, Server
+from benchmarks import server as servers
+from benchmarks.server import ROOT, SERVE, Server
 from benchmarks.speed import clients, serving, shapes
+from benchmarks.speed.idle_sides import free_port
 from benchmarks.speed.scale import Scale
 from benchmarks.speed.texts import texts
 from benchmarks.speed.worker import Figures, Run
@@ -17,6 +24,7 @@ from benchmarks.speed.worker import Figures, Run
 BUNDLED = ROOT / "inference" / "bundled" / "aister-guide"
 QUESTION = "How do I get an API key?"
 ASKED = 20
+LOOK_S = 0.01
 
 
 async def warm_s(server: Server, asked: list[str]) -> Figures:
@@ -67,3 +75,39 @@ def fresh(scale: Scale, threads: int) -> Iterator[Run]:
 def fresh_bundled(_scale: Scale, threads: int) -> Iterator[Run]:
     """A process for each request, with the bundled model."""
     yield lambda _number: fresh_s(BUNDLED, threads, QUESTION)
+
+
+def ready_s(home: Path) -> Figures:
+    """Return how long a server takes from the command to its first 200 of /readyz."""
+    port = free_port()
+    environment = servers.environment(home) | {"PORT": str(port)}
+    began_s = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, *SERVE], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            while not is_ready(port):
+                if process.poll() is not None or time.perf_counter() - began_s > servers.START_S:
+                    raise clients.RefusedError(f"The server did not start; it ended with {process.poll()}.")
+                time.sleep(LOOK_S)
+            return {"ready_s": time.perf_counter() - began_s}
+        finally:
+            process.terminate()
+
+
+def is_ready(port: int) -> bool:
+    """Say whether the server on a port answers that it is ready."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+@contextmanager
+def again(_scale: Scale, _threads: int) -> Iterator[Run]:
+    """A server with the bundled models and no settings, started in a home that has seen it before."""
+    with tempfile.TemporaryDirectory(prefix="aister-bench-") as home:
+        ready_s(Path(home))
+        yield lambda _number: ready_s(Path(home))
