@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from training.sealed.answering import Guide, Phrasebook, is_warned
+from training.sealed.answering import ROWS, Guide, Phrasebook, is_warned
 from training.sealed.grading import grade, points_to_a_bigger_model
 from training.sealed.report import Graded, Scored, guide_table, phrasebook_table
 from training.sealed.sets import Expectation, read_guide, read_phrasebook
@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--guide", type=Path, default=BUNDLED / "aister-guide", help="Directory of the chat model.")
     parser.add_argument("--phrasebook", type=Path, default=BUNDLED / "aister-phrasebook", help="The same, translation.")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the model.")
+    parser.add_argument("--dtype", default="auto", help="AISTER_DTYPE for the chat model.")
+    parser.add_argument("--rows", type=int, default=ROWS, help="How many it answers at a time: int8 serves up to 4.")
     parser.add_argument("--out", type=Path, help="Directory for every answer, as JSON lines.")
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - {"guide", "phrasebook"}:
@@ -31,18 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the models are directories; nothing is to be asked of a hub
     chosen = options.sets or ["guide", "phrasebook"]
     if "guide" in chosen:
-        graded = ask_guide(options.guide, options.threads)
+        graded = ask_guide(Guide(options.guide, options.threads, options.dtype, options.rows))
         finish("guide", graded, guide_table(graded), options.out)
     if "phrasebook" in chosen:
         scored = ask_phrasebook(options.phrasebook, options.threads)
         finish("phrasebook", scored, phrasebook_table(scored), options.out)
 
 
-def ask_guide(model: Path, threads: int) -> list[Graded]:
+def ask_guide(guide: Guide) -> list[Graded]:
     """Return the graded answers to all questions, then those to all turns of the conversations."""
     sealed = read_guide()
     started_s = time.monotonic()
-    guide = Guide(model, threads)
     answers = guide.converse([[question.text] for question in sealed.question])
     graded = [
         judge("questions", question.id, question, answer)
@@ -52,7 +53,7 @@ def ask_guide(model: Path, threads: int) -> list[Graded]:
     for each, heard in zip(sealed.conversation, told, strict=True):
         for place, (turn, answer) in enumerate(zip(each.turn, heard, strict=True), start=1):
             graded.append(judge("turns", f"{each.id}.{place}", turn, answer, conversation=each.id))
-    print(f"{model.name}: {len(graded)} answers in {time.monotonic() - started_s:.0f} s.")
+    print(f"Guide: {len(graded)} answers in {time.monotonic() - started_s:.0f} s.")
     return graded
 
 

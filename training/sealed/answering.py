@@ -42,11 +42,11 @@ def run(engine: Any, jobs: Sequence[tuple[EngineRequest, Hearing]]) -> None:
 class Guide:
     """A chat model, asked as a session would ask it."""
 
-    def __init__(self, source: Path, threads: int) -> None:
-        """Load the model. Raises LoadingError."""
+    def __init__(self, source: Path, threads: int, dtype: str = "auto", rows: int = ROWS) -> None:
+        """Load the model, to answer so many at a time. `dtype` as in AISTER_DTYPE. Raises LoadingError."""
         from inference.engines.decoder import DecoderEngine  # brings torch
 
-        self._engine = DecoderEngine.load(source, threads=threads, max_rows=ROWS, cache_bytes=CACHE_BYTES)
+        self._engine = DecoderEngine.load(source, threads=threads, max_rows=rows, cache_bytes=CACHE_BYTES, dtype=dtype)
 
     def converse(self, conversations: Sequence[Sequence[str]]) -> list[list[str]]:
         """Return the answers to the messages of each conversation, in which every answer is of the model's own."""
