@@ -4,10 +4,10 @@ Used for a model's queue and for the threads that prepare requests, which each g
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, zip_longest
 from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -93,11 +93,19 @@ class FairQueue(Generic[W]):
         if not line:
             del self.lines[waiter.key]
 
-    def in_order(self) -> list[W]:
-        """Return all waiters in the order in which they would be taken if no other came and none were held back."""
-        lines = [list(line) for line in self.lines.values()]
-        rounds = max(map(len, lines), default=0)
-        return [line[turn] for turn in range(rounds) for line in lines if turn < len(line)]
+    def in_order(self, is_held: Callable[[str], bool] = nobody) -> list[W]:
+        """Return all waiters in the order in which they would be taken if no other came, as things stand: those of keys
+        that are held back after all others.
+        """
+        held = {key for key in self.lines if is_held(key)}
+        free = rounds_of([line for key, line in self.lines.items() if key not in held])
+        return [*free, *rounds_of([self.lines[key] for key in self.lines if key in held])]
+
+
+def rounds_of(lines: Sequence[Line[W]]) -> list[W]:
+    """Return who stands in the lines, the first of each, then the second of each, and so on."""
+    rows = zip_longest(*lines)
+    return [waiter for row in rows for waiter in row if waiter is not None]
 
 
 @dataclass(eq=False, slots=True)

@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The request waits; `position` is 1 for the next to join."""
+    """The request waits; as things stand, `position` - 1 others will join before it.
+
+    What its key's share holds back stands behind all that may join now, so a position can grow as well.
+    """
 
     position: int
 
@@ -87,6 +90,7 @@ class Scheduler(Generic[R]):
         self.clock = clock
         self.queue: FairQueue[R] = FairQueue()
         self.tickets: dict[EngineRequest, Ticket] = {}
+        self.held: set[str] = set()
         self.calls: deque[Callable[[], None]] = deque()
         self.pace = Pace()
         self.is_stopping = False
@@ -238,10 +242,11 @@ class Scheduler(Generic[R]):
         """Return the new positions of the requests whose position has changed."""
         changed: list[tuple[EngineRequest, News]] = []
         with self.wakeup:
-            if not self.queue.has_changed:
+            held = {key for key in self.queue.lines if self.engine.has_its_share(key)}
+            if not self.queue.has_changed and held == self.held:
                 return []
-            self.queue.has_changed = False
-            for position, request in enumerate(self.queue.in_order(), start=1):
+            self.queue.has_changed, self.held = False, held
+            for position, request in enumerate(self.queue.in_order(held.__contains__), start=1):
                 ticket = self.tickets[request]
                 if ticket.position != position:
                     ticket.position = position

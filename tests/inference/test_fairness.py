@@ -46,6 +46,22 @@ def test_a_line_that_is_held_back_keeps_its_place() -> None:
     assert pop(queue).key == "a"
 
 
+@given(Arrivals, st.sets(st.sampled_from("abcd")))
+def test_the_told_order_puts_what_is_held_back_behind_the_others(
+    arrivals: list[tuple[str, bool, bool]], held: set[str]
+) -> None:
+    queue: FairQueue[EngineRequest] = FairQueue()
+    for key, goes_ahead, _ in arrivals:
+        queue.put(EngineRequest(key=key, goes_ahead=goes_ahead))
+    told = queue.in_order(held.__contains__)
+    taken = []
+    for is_held in (held.__contains__, lambda _: False):  # all that may join, then the rest
+        while (head := queue.head(is_held)) is not None:
+            queue.take(head)
+            taken.append(head)
+    assert told == taken
+
+
 @given(Arrivals)
 def test_the_told_order_is_the_order_of_service(arrivals: list[tuple[str, bool, bool]]) -> None:
     queue: FairQueue[EngineRequest] = FairQueue()

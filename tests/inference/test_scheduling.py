@@ -97,6 +97,24 @@ async def test_waiting_requests_hear_their_position(
     assert positions == [[1], [3, 2, 1], [2, 1]]
 
 
+async def test_what_its_keys_share_holds_back_is_told_its_place_behind_the_others() -> None:
+    engine = ScriptedEngine(rows=4)
+    scheduler: Scheduler[ScriptedRequest] = Scheduler("shared", engine, capacity=16)
+    scheduler.start()
+    engine.gate.clear()
+    listeners = [submit(scheduler, "greedy", words=["x"] * 10)[1]]
+    assert await asyncio.to_thread(engine.in_step.wait, 10)
+    keys = ["greedy"] * 4 + ["modest"] * 3  # of four rows the greedy may have three
+    listeners += [submit(scheduler, key, words=["x"] * 10)[1] for key in keys]
+    engine.gate.set()
+    for listener in listeners:
+        await listener.ended()
+    told = [[news.position for news in heard.news if isinstance(news, Queued)] for heard in listeners]
+    first = [next(iter(positions), None) for positions in told]
+    assert first == [None, None, None, 3, 4, None, 1, 2]
+    await asyncio.to_thread(scheduler.stop)
+
+
 async def test_a_key_with_many_requests_does_not_keep_another_waiting(
     scheduler: Scheduler[ScriptedRequest], engine: ScriptedEngine
 ) -> None:
