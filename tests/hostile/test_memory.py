@@ -33,6 +33,7 @@ def never_read(server: Server) -> None:
             opened.sendall(wire.event("conversation.load", "load", messages=LARGE))
             wire.read_until(opened, "conversation")
             opened.sendall(wire.event("session.update", "ramble", settings=RAMBLING))
+        for opened in (late, never):  # at last, for their answers have an end too, hundreds of tokens later
             opened.sendall(wire.event("message.create", "open", text=RAMBLE))
             wire.read_until(opened, "response.delta")
         cancelled = len(usage(server, status="cancelled"))
