@@ -1,8 +1,9 @@
 """Chat and generation: a decoder model that answers many requests at once, by continuous batching.
 
-A step is one decode pass for all rows that are answering, or, between two of these, as much of the waiting prompts as
-the others can wait for, each chunk of one row's prompt in a pass of its own. Requests join and leave at every step. The
-scheduler's thread runs all of it; `check`, `text` and `forget` may be used from any thread.
+Between two decode passes for all rows that are answering, as much of the waiting prompts is read as the others can wait
+for, each chunk of one row's prompt in a pass of its own. A step is one of these passes, or several short ones. Requests
+join and leave at every step. The scheduler's thread runs all of it; `check`, `text` and `forget` may be used from any
+thread.
 """
 
 import logging
@@ -20,7 +21,7 @@ from inference.engines.generation import GenerationRequest, check_settings
 from inference.engines.int8 import add_int8_weights, number_format, weight_bytes
 from inference.engines.kvcache import CacheSize
 from inference.engines.loading import Loaded, LoadingError, load_causal_model
-from inference.engines.prefill import PREFILL_DECODES, UNHURRIED_S, PrefillQueue
+from inference.engines.prefill import PREFILL_DECODES, STEP_S, UNHURRIED_S, PrefillQueue
 from inference.engines.progress import Report, nobody
 from inference.engines.rows import Row
 from inference.engines.runners import Runner, choose_runner
@@ -73,7 +74,7 @@ class DecoderEngine:
         self._prefilling = PrefillQueue()
         self._answering: list[Row] = []
         self._clock = clock
-        self._decode_s = 0.0
+        self._prefill_left_s = 0.0
         self._has_decoded = False
 
     @classmethod
@@ -141,7 +142,7 @@ class DecoderEngine:
         self._joining.append(Row(request, kept, self.text.tokenizer, limit_tokens=limit_tokens))
 
     def step(self) -> list[Output]:
-        """Run one decode pass, or read prompts for as long as those who are answering can wait."""
+        """Run one decode pass, or read a chunk of a prompt: several if they are short."""
         if not self._thread_is_set:
             torch.set_num_threads(self._threads)  # it acts on the calling thread, so it can't be done at load
             self._thread_is_set = True
@@ -200,11 +201,16 @@ class DecoderEngine:
     # Run
 
     def _is_prefill_next(self) -> bool:
-        """Say whether prompts are to be read in this step: after each decode pass, and whenever there is none to make.
+        """Say whether prompts are to be read in this step.
 
-        Requests join between steps, so one that comes during a decode pass need not wait for another.
+        One chunk at least after each decode pass, and whenever there is none to make; more, as long as there is time
+        left for them. Requests join between steps, so one that comes meanwhile need not wait for a decode pass.
         """
-        return bool(self._prefilling) and (self._has_decoded or not self._answering)
+        return bool(self._prefilling) and (self._has_decoded or not self._answering or self._fits_a_chunk())
+
+    def _fits_a_chunk(self) -> bool:
+        """Say whether there is time left for a chunk of the prompt whose turn it is."""
+        return self._prefilling.fits(self._prefilling.next_row(self._answering), self._prefill_left_s)
 
     def _decode(self) -> list[Output]:
         """Feed every answering row its last token, in one pass."""
@@ -213,23 +219,24 @@ class DecoderEngine:
             return []
         started_s = self._clock()
         logits = self._runner.forward([row.kept.cache for row in rows], [[row.last_token] for row in rows])
-        self._decode_s, self._has_decoded = self._clock() - started_s, True
+        self._prefill_left_s, self._has_decoded = PREFILL_DECODES * (self._clock() - started_s), True
         return self._choose(rows, logits)
 
     def _prefill(self) -> list[Output]:
-        """Read prompts, chunk by chunk, within the time there is for them; one chunk at least."""
+        """Read prompts within the time there is left for them; one chunk at least.
+
+        Only until `STEP_S` have passed: whoever joins then may have the next turn.
+        """
         self._has_decoded = False
-        left_s = self._decode_s * PREFILL_DECODES if self._answering else UNHURRIED_S
-        end_s = self._clock() + left_s
-        outputs = self._read(self._prefilling.next_row(self._answering), left_s)
-        while self._prefilling:
-            row, left_s = self._prefilling.next_row(self._answering), end_s - self._clock()
-            if not self._prefilling.fits(row, left_s):
-                break
-            outputs += self._read(row, left_s)
+        if not self._answering:
+            self._prefill_left_s = UNHURRIED_S
+        end_s = self._clock() + STEP_S
+        outputs = self._read(self._prefilling.next_row(self._answering))
+        while self._prefilling and self._clock() < end_s and self._fits_a_chunk():
+            outputs += self._read(self._prefilling.next_row(self._answering))
         return outputs
 
-    def _read(self, row: Row, left_s: float) -> list[Output]:
+    def _read(self, row: Row) -> list[Output]:
         """Feed one chunk of a row's prompt, sized for the time that is left; after its last chunk the row answers.
 
         An error here is that row's alone.
@@ -238,14 +245,16 @@ class DecoderEngine:
             row.has_cached(self._store.borrow(row.kept, row.request))
         tokens = row.left_to_feed
         if self._runner.reads_in_chunks:
-            tokens = self._prefilling.chunk_tokens(row, left_s, is_hurried=bool(self._answering))
+            tokens = self._prefilling.chunk_tokens(row, self._prefill_left_s, is_hurried=bool(self._answering))
         started_s = self._clock()
         try:
             logits = self._runner.forward([row.kept.cache], [row.next_chunk(tokens)])
         except Exception as error:
             _log_failure("Prefill", error)
             return self._deliver(row, [row.failed()])
-        self._prefilling.took(row, tokens, self._clock() - started_s)
+        took_s = self._clock() - started_s
+        self._prefill_left_s -= took_s
+        self._prefilling.took(row, tokens, took_s)
         if row.left_to_feed:
             return []
         self._prefilling.rows.remove(row)

@@ -16,6 +16,8 @@ than expected, the gap between two tokens stays within five.
 """
 UNHURRIED_S = 0.05
 """The time for prompts while nobody is answering; then the first of them say their first token."""
+STEP_S = 0.01
+"""How long short chunks follow each other before requests may join: a step takes so long, or one chunk."""
 LONGEST_CHUNK = 512
 """Tokens in one pass. 64 read 809 tokens/s, 256 1,621, 512 2,127; more would gain little, and cancel late."""
 SHORTEST_CHUNK = 32

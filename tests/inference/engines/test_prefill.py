@@ -11,7 +11,7 @@ import pytest
 
 from inference.engines.base import Finished, FinishReason, Usage
 from inference.engines.decoder import DecoderEngine
-from inference.engines.prefill import FIRST_CHUNK, LONGEST_CHUNK, SHORTEST_CHUNK, TURN_TOKENS
+from inference.engines.prefill import FIRST_CHUNK, LONGEST_CHUNK, PREFILL_DECODES, SHORTEST_CHUNK, TURN_TOKENS
 from tests.inference.engines.conftest import DecoderDirectory
 from tests.inference.engines.small_decoders import Driver, ask, load_endless, make_engine, tokens
 
@@ -131,6 +131,37 @@ def test_a_request_that_comes_during_a_decode_pass_is_read_after_it(driver: Driv
     driver.admit(ask(tokens(60, start=7)))
     driver.step()
     assert [size for _, size in clockwork.chunks] == [60]
+
+
+def test_a_request_that_comes_while_prompts_are_read_has_the_next_turn(driver: Driver) -> None:
+    clockwork = Clockwork(driver.engine, token_s=0.0)
+    begin(driver)
+    if not driver.engine._has_decoded:
+        driver.step()
+    clockwork.chunks.clear()
+    clockwork.decoded_s.clear()
+    driver.admit(*(ask(tokens(60, start=100 + n)) for n in range(4)))
+    driver.step()
+    assert len(clockwork.chunks) == 1
+    driver.admit(ask(tokens(60, start=200), key="other"))
+    driver.step()
+    assert clockwork.chunks[1][0] == tokens(1, start=200)[0]
+    assert not clockwork.decoded_s
+
+
+def test_prompts_are_read_until_the_time_of_some_decode_passes_is_over(driver: Driver) -> None:
+    clockwork = Clockwork(driver.engine, token_s=0.0)
+    begin(driver)
+    if not driver.engine._has_decoded:
+        driver.step()
+    clockwork.chunks.clear()
+    clockwork.decoded_s.clear()
+    driver.admit(*(ask(tokens(60, start=100 + n)) for n in range(5)))
+    driver.step(PREFILL_DECODES)
+    assert len(clockwork.chunks) == PREFILL_DECODES
+    assert not clockwork.decoded_s
+    driver.step()
+    assert len(clockwork.decoded_s) == 1
 
 
 # A system prompt that conversations share
