@@ -312,6 +312,14 @@ class Message(Struct, frozen=True, kw_only=True):
     status: Literal["completed", "cancelled"] = "completed"
 
 
+class TranslationWarning(Struct, frozen=True, kw_only=True):
+    """What is doubtful about a translation: `words` that the model does not know, or that did not come through."""
+
+    code: Literal["outside_vocabulary", "not_kept"]
+    message: str
+    words: list[str]
+
+
 class TranslationResult(Struct, frozen=True, kw_only=True):
     """One translated text; `confidence` (0 to 1) is how sure the detected `source` is."""
 
@@ -319,6 +327,7 @@ class TranslationResult(Struct, frozen=True, kw_only=True):
     source: str
     confidence: float
     uncertain: bool
+    warning: TranslationWarning | UnsetType = UNSET
 
 
 class UsageInfo(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from inference.engines.languages import UnnamedLanguagesError, read_languages
+from inference.engines.lexicon import read_lexicon
 from inference.engines.translation_text import Codec, TranslationText
 
 WHOLE_BYTES = 64 << 20  # files up to this size are fingerprinted whole: a tenth of a second
@@ -32,10 +33,10 @@ def model_directory(source: str | Path) -> Path:
 def read_translation_text(codec: Codec, directory: Path, end: str) -> TranslationText | None:
     """Return what makes the model's translation sequences, or None when its files name no languages.
 
-    `end` is the token that ends what the model reads.
+    `end` is the token that ends what the model reads. Raises OSError or msgspec.MsgspecError for a broken lexicon.
     """
     try:
-        return TranslationText(codec, read_languages(directory), end)
+        return TranslationText(codec, read_languages(directory), end, read_lexicon(directory))
     except UnnamedLanguagesError:
         return None
 

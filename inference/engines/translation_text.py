@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from inference.engines.encoding import encode, encode_ids
 from inference.engines.languages import Languages, Naming
+from inference.engines.lexicon import Lexicon
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,16 @@ def _spell_out(
 
 
 class TranslationText:
-    """Makes the sequences that tell a model what to translate from which language into which."""
+    """Makes the sequences that tell a model what to translate from which language into which.
 
-    def __init__(self, codec: Codec, languages: Languages, end: str) -> None:
+    `lexicon` is there when the model brings one: its sentences are to be masked first.
+    """
+
+    def __init__(self, codec: Codec, languages: Languages, end: str, lexicon: Lexicon | None = None) -> None:
         """Take as `end` the token that ends what the model reads. Raises KeyError when a token is missing."""
         self._codec = codec
         self.languages = languages
+        self.lexicon = lexicon
         self._end = codec.id_of(end)
         names = {*languages.sources.values(), *languages.targets.values()} - {""}
         self._ids = {name: codec.id_of(name) for name in names}

@@ -1,5 +1,6 @@
 """Translation: from a client's texts to the sentences that the engine takes, and from its sentences back to texts.
 
+A model that brings a lexicon reads its sentences with marks in them, and what it does not know is told to the client.
 `prepare` runs on a worker thread: it detects, splits and tokenises. An `Assembler` belongs to one request and one
 thread.
 """
@@ -8,13 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec import UNSET, UnsetType
+
 from inference.catalog import Task
 from inference.engines import translation_text
 from inference.engines.base import Delta
 from inference.engines.languages import Languages, find_code
+from inference.engines.lexicon import Lexicon, Masked
 from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
 from inference.errors import AisterError
-from inference.protocol import TranslationResult
+from inference.protocol import TranslationResult, TranslationWarning
 from inference.tasks.answer import Result
 from inference.tasks.detection import Detection, detector_for
 from inference.tasks.segmenting import is_unspaced, split_text
@@ -25,22 +29,31 @@ MAX_TEXT_CHARACTERS = 50_000
 MAX_TOTAL_CHARACTERS = 100_000
 # Models are trained on sentences: beyond some 200 tokens they leave things out, whatever their position table holds.
 MAX_SENTENCE_TOKENS = 200
+MAX_WARNED_WORDS = 20  # in one text
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One text: its language, and its parts in order: text to keep, or the place of a sentence in the request."""
+    """One text: its language, and its parts in order: text to keep, or the place of a sentence in the request.
+
+    `unknown` are its words that the model does not know.
+    """
 
     parts: tuple[str | int, ...]
     source: Detection
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTranslation:
-    """What the engine is to do, which may be nothing, and how its answers make the texts."""
+    """What the engine is to do, which may be nothing, and how its answers make the texts.
+
+    `masked` are the request's sentences as a model with a lexicon reads them; empty for others.
+    """
 
     request: SequenceRequest
     items: tuple[Item, ...]
+    masked: tuple[Masked, ...] = ()
 
 
 def prepare(
@@ -57,11 +70,12 @@ def prepare(
     stated = None if source.strip().lower() == AUTO else find_language(languages, source, "source")
     check_pair(languages, stated, into)
     sources = [_stated(stated)] * len(texts) if stated else detect(languages, texts, into)
-    sentences: list[translation_text.Sequence] = []
-    items = tuple(_item(engine, each, found, into, sentences) for each, found in zip(texts, sources, strict=True))
-    request = SequenceRequest(key=key, sequences=tuple(sentences), num_beams=num_beams)
+    sentences = _Sentences(engine.text, into)
+    most = min(engine.max_source_tokens, MAX_SENTENCE_TOKENS)
+    items = tuple(_item(sentences, each, found, most) for each, found in zip(texts, sources, strict=True))
+    request = SequenceRequest(key=key, sequences=tuple(sentences.sequences), num_beams=num_beams)
     engine.check(request)
-    return PreparedTranslation(request, items)
+    return PreparedTranslation(request, items, tuple(sentences.masked))
 
 
 def check_texts(text: str | list[str]) -> list[str]:
@@ -117,33 +131,75 @@ def _stated(source: str) -> Detection:
     return Detection(source, 1.0, is_uncertain=False)
 
 
-def _item(
-    engine: Seq2SeqEngine, text: str, found: Detection, target: str, sentences: list[translation_text.Sequence]
-) -> Item:
-    """Take one text apart, adding its sentences to those of the request."""
+class _Sentences:
+    """Collects the sentences of one request."""
+
+    def __init__(self, text: translation_text.TranslationText, target: str) -> None:
+        self.target = target
+        self.sequences: list[translation_text.Sequence] = []
+        self.masked: list[Masked] = []
+        self._text = text
+
+    def length(self, sentence: str, source: str) -> int:
+        """Return how many tokens the sentence takes."""
+        return len(self._text.encode(sentence, source, self.target).tokens)
+
+    def add(self, sentence: str, source: Detection) -> tuple[int | str, tuple[str, ...]]:
+        """Take a sentence; return its place, or itself where the model has nothing to translate, and unknown words."""
+        masked = _mask(self._text.lexicon, sentence, source) if self._text.lexicon else Masked(sentence)
+        if not masked.has_words and masked.kept:
+            return sentence, masked.unknown
+        if self._text.lexicon:
+            self.masked.append(masked)
+        self.sequences.append(self._text.encode(masked.text, source.language, self.target))
+        return len(self.sequences) - 1, masked.unknown
+
+
+def _mask(lexicon: Lexicon, sentence: str, source: Detection) -> Masked:
+    language = source.language
+    return lexicon.mask(sentence, language if source.confidence == 1 else lexicon.closest(sentence, language))
+
+
+def _item(sentences: _Sentences, text: str, found: Detection, most: int) -> Item:
+    """Take one text apart, adding its sentences, of at most `most` tokens, to those of the request."""
     source = found.language
-    if source == target:
+    if source == sentences.target:
         return Item((text,), found)
-    most = min(engine.max_source_tokens, MAX_SENTENCE_TOKENS)
-    pieces = split_text(text, source, lambda piece: len(engine.text.encode(piece, source, target).tokens) <= most)
     parts: list[str | int] = []
-    for piece in pieces:
+    unknown: list[str] = []
+    for piece in split_text(text, source, lambda piece: sentences.length(piece, source) <= most):
         if not piece.is_sentence:
             parts.append(piece.text)
             continue
-        if parts and isinstance(parts[-1], int) and is_unspaced(source) and not is_unspaced(target):
+        if parts and isinstance(parts[-1], int) and is_unspaced(source) and not is_unspaced(sentences.target):
             parts.append(" ")
-        parts.append(len(sentences))
-        sentences.append(engine.text.encode(piece.text, source, target))
-    return Item(tuple(parts), found)
+        part, words = sentences.add(piece.text, found)
+        parts.append(part)
+        unknown += words
+    return Item(tuple(parts), found, tuple(dict.fromkeys(unknown)))
+
+
+def _warning(unknown: Sequence[str], lost: Sequence[str]) -> TranslationWarning | UnsetType:
+    """Return what is to be said of the words that the model does not know and of those that it did not keep."""
+    if not unknown and not lost:
+        return UNSET
+    words = list(unknown or lost)[:MAX_WARNED_WORDS]
+    more = len(unknown or lost) - len(words)
+    listed = ", ".join(words) + (f" and {more} more" if more else "")
+    if unknown:
+        message = f"The model does not know these words, so the translation may be wrong: {listed}."
+        return TranslationWarning(code="outside_vocabulary", message=message, words=words)
+    return TranslationWarning(code="not_kept", message=f"The model did not keep: {listed}.", words=words)
 
 
 class Assembler:
     """Puts sentences that come in any order back into their texts, which grow from the front."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
-        """Take the items of a PreparedTranslation."""
+    def __init__(self, items: Sequence[Item], masked: Sequence[Masked] = ()) -> None:
+        """Take the items of a PreparedTranslation, and its sentences where they have marks."""
         self._items = items
+        self._masked = masked
+        self._lost: list[list[str]] = [[] for _ in items]
         self._item_of = {
             part: place for place, item in enumerate(items) for part in item.parts if isinstance(part, int)
         }
@@ -157,8 +213,14 @@ class Assembler:
 
     def feed(self, delta: Delta) -> list[Delta]:
         """Take the engine's sentence number `delta.item`; return what can be told now, by text instead of sentence."""
-        self._sentences[delta.item] = delta.text
-        return self._tell(self._item_of[delta.item])
+        place = self._item_of[delta.item]
+        self._sentences[delta.item] = self._restored(delta, place) if self._masked else delta.text
+        return self._tell(place)
+
+    def _restored(self, delta: Delta, place: int) -> str:
+        masked = self._masked[delta.item]
+        self._lost[place] += masked.lost(delta.text)
+        return masked.restore(delta.text)
 
     def _tell(self, place: int) -> list[Delta]:
         parts = self._items[place].parts
@@ -181,8 +243,9 @@ class Assembler:
                 source=item.source.language,
                 confidence=item.source.confidence,
                 uncertain=item.source.is_uncertain,
+                warning=_warning(item.unknown, lost),
             )
-            for item, text in zip(self._items, self._told, strict=True)
+            for item, text, lost in zip(self._items, self._told, self._lost, strict=True)
         ]
 
 
@@ -205,7 +268,7 @@ class TranslationAnswer:
         if not self._target:
             raise AisterError("invalid_field", "Name the language to translate into.", param="target")
         prepared = prepare(engine, self._text, self._source, self._target, key=key)
-        self._assembler = Assembler(prepared.items)
+        self._assembler = Assembler(prepared.items, prepared.masked)
         return prepared.request
 
     def begin(self) -> Sequence[Delta]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.live import Server
-from tests.server.client import error_code, session
+from tests.server.client import error_code, http, session
 
 FRENCH = {"source": "en", "target": "fr"}
 
@@ -95,6 +95,24 @@ async def test_a_guess_says_that_it_is_one(live: Server) -> None:
     assert guess["uncertain"] is True
     assert guess["confidence"] < sure["confidence"]
     assert sure["uncertain"] is False
+
+
+WARNED = {
+    "code": "outside_vocabulary",
+    "message": "The model does not know these words, so the translation may be wrong: walrus, juggles.",
+    "words": ["walrus", "juggles"],
+}
+
+
+async def test_words_outside_the_models_vocabulary_are_told_beside_the_text_that_has_them(live: Server) -> None:
+    texts = ["The walrus juggles.", "Good morning"]
+    async with session(live, "translate") as translation:
+        answer = await translation.ask("translation.create", text=texts, **FRENCH)
+    with http(live) as client:
+        posted = client.post("/v1/translate", json={"text": texts, **FRENCH}).json()
+    for first, second in (answer.last["translations"], posted["translations"]):
+        assert first["warning"] == WARNED
+        assert "warning" not in second
 
 
 @pytest.mark.parametrize("named", ["FR", "fr-CA", "fr_FR", " fr "])

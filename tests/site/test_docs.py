@@ -25,6 +25,7 @@ OBJECTS: dict[str, type[msgspec.Struct]] = {
     "Message": protocol.Message,
     "Message as clients give it": protocol.NewMessage,
     "Translation": protocol.TranslationResult,
+    "Translation warning": protocol.TranslationWarning,
     "Usage": protocol.UsageInfo,
     "Timing": protocol.Timing,
     "Error object": protocol.ErrorBody,

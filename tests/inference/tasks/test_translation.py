@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from inference.engines.base import Delta, Finished
+from inference.engines.lexicon import FILE, Lexicon
 from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
 from inference.errors import AisterError
-from inference.protocol import TranslationResult
+from inference.protocol import TranslationResult, TranslationWarning
 from inference.tasks.detection import Detection
 from inference.tasks.segmenting import split_text
 from inference.tasks.translation import (
@@ -253,3 +256,76 @@ def test_a_model_of_many_languages_is_told_both(tmp_path: Path) -> None:
     )
     _, translations = run(engine, TranslationAnswer("Good morning", "en", "fr"))
     assert len(translations) == 1
+
+
+# -- a model with a lexicon -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> Seq2SeqEngine:
+    """A model of random weights that knows a few words; its marks are letters, which it at least can read."""
+    directory = save_marian(tmp_path_factory.mktemp("models") / "knowing", targets=("en", "fr", "de"))
+    (directory / "aister.json").write_text('{"languages": ["en", "fr", "de"]}', encoding="utf-8")
+    words = {"en": ["good", "morning", "hello"], "fr": ["bonjour"], "de": ["guten", "morgen"]}
+    lexicon = Lexicon(words=words, names=["Anna"], before_nouns={}, marks="\ue000\ue001", number_marks="\ue010")
+    (directory / FILE).write_bytes(msgspec.json.encode(lexicon))
+    return Seq2SeqEngine.load(directory, threads=1)
+
+
+def told(prepared: PreparedTranslation, *outputs: str) -> list[TranslationResult]:
+    assembler = Assembler(prepared.items, prepared.masked)
+    for place, text in enumerate(outputs):
+        assembler.feed(Delta(text, place))
+    return assembler.translations()
+
+
+def test_what_is_not_to_be_touched_goes_around_the_model(knowing: Seq2SeqEngine) -> None:
+    prepared = made(knowing, "Good morning, {name}! Hello 12 Anna.")
+    assert [masked.text for masked in prepared.masked] == ["Good morning, \ue000!", "Hello \ue010 \ue000."]
+    (result,) = told(prepared, "Bonjour, \ue000 !", "\ue000 \ue010.")
+    assert (result.text, result.warning) == ("Bonjour, {name} ! Anna 12.", UNSET)
+
+
+def test_a_sentence_without_words_is_not_read_by_the_model(knowing: Seq2SeqEngine) -> None:
+    prepared = made(knowing, "{name} {other}")
+    assert prepared.request.sequences == ()
+    assert told(prepared)[0].text == "{name} {other}"
+
+
+def test_words_that_the_model_does_not_know_are_told_with_the_text_that_has_them(knowing: Seq2SeqEngine) -> None:
+    prepared = made(knowing, ["Good morning, yak! Hello gnu yak.", "Hello", "Zebu"])
+    first, second, third = told(prepared, "a \ue000", "b \ue000", "c")
+    message = "The model does not know these words, so the translation may be wrong: yak, gnu."
+    assert first.warning == TranslationWarning(code="outside_vocabulary", message=message, words=["yak", "gnu"])
+    assert second.warning is UNSET
+    assert (third.text, third.warning.words if third.warning else None) == ("Zebu", ["Zebu"])
+
+
+def test_a_warning_names_twenty_words_at_most(knowing: Seq2SeqEngine) -> None:
+    words = [f"y{'a' * count}k" for count in range(22)]
+    (result,) = told(made(knowing, ", ".join(words)))
+    assert result.warning
+    assert result.warning.words == words[:20]
+    assert result.warning.message.endswith("yaaaaaaaaaaaaaaaaaaak and 2 more.")
+
+
+def test_what_the_model_lost_is_told(knowing: Seq2SeqEngine) -> None:
+    (result,) = told(made(knowing, "Good morning, {name}, hello Anna"), "Bonjour")
+    assert result.text == "Bonjour"
+    assert result.warning == TranslationWarning(
+        code="not_kept", message="The model did not keep: {name}, Anna.", words=["{name}", "Anna"]
+    )
+
+
+def test_a_wrong_guess_at_the_language_makes_no_word_unknown(knowing: Seq2SeqEngine) -> None:
+    assert made(knowing, "hello", "auto", "fr").items[0].source.confidence < 1
+    assert made(knowing, "hello", "auto", "fr").items[0].unknown == ()
+    assert made(knowing, "hello yak", "auto", "fr").items[0].unknown == ("yak",)
+
+
+def test_an_answer_of_a_model_with_a_lexicon_streams_what_its_result_holds(knowing: Seq2SeqEngine) -> None:
+    deltas, (result,) = run(knowing, TranslationAnswer("Good morning, {name}! Hello.", "en", "fr"))
+    assert joined(deltas, 0) == result.text
+    assert result.warning == TranslationWarning(
+        code="not_kept", message="The model did not keep: {name}.", words=["{name}"]
+    )

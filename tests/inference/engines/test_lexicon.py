@@ -1,0 +1,116 @@
+"""What a model with a lexicon is not to touch goes through it as marks; what it does not know is told."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.engines.lexicon import FILE, Lexicon, read_lexicon
+
+A, B, C = "\ue000\ue001\ue002"
+ONE, TWO = "\ue010\ue011"
+KNOWN = Lexicon(
+    words={
+        "en": ["hello", "my", "name", "is", "and", "from", "to", "costs", "euros", "click", "here", "see", "will", "s"],
+        "fr": ["bonjour", "école", "est", "mon", "nom"],
+        "de": ["das", "ist", "der", "mein", "freund", "für", "und", "heiße", "ich", "straße"],
+    },
+    names=["Anna", "Zoë"],
+    before_nouns={"de": ["der", "das"]},
+    marks=A + B + C,
+    number_marks=ONE + TWO,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked", "kept"),
+    [
+        ("Hello {name}, see https://a.org/b?c=1.", f"Hello {A}, see {B}.", ["{name}", "https://a.org/b?c=1"]),
+        ("Click <a href='x y'>here</a>", f"Click {A}here{B}", ["<a href='x y'>", "</a>"]),
+        ("See %s and %(name)s", f"See {A} and {B}", ["%s", "%(name)s"]),
+        ("See {{ user.name }} and ${x}", f"See {A} and {B}", ["{{ user.name }}", "${x}"]),
+        ("See a.b+c@d-e.co.uk.", f"See {A}.", ["a.b+c@d-e.co.uk"]),
+        ("From 9:30 to 12.5", f"From {ONE} to {TWO}", ["9:30", "12.5"]),
+        ("My name is Jean-Luc Picard.", f"My name is {A}.", ["Jean-Luc Picard"]),
+        ("See K7-X2 and B12", f"See {A} and {B}", ["K7-X2", "B12"]),
+        ("Hello \ue001 and \ue010", f"Hello {A} and {B}", ["\ue001", "\ue010"]),
+        ("MY NAME IS ANNA", f"MY NAME IS {A}", ["ANNA"]),
+        ("Hello", "Hello", []),
+    ],
+)
+def test_what_is_to_stay_becomes_marks_and_comes_back(text: str, masked: str, kept: list[str]) -> None:
+    found = KNOWN.mask(text, "en")
+    assert (found.text, list(found.kept.values())) == (masked, kept)
+    assert found.restore(found.text) == text
+    assert found.lost(found.text) == ()
+
+
+def test_words_are_known_whatever_their_case_and_accents() -> None:
+    assert KNOWN.mask("MON ECOLE, mon École", "fr").kept == {}
+    assert KNOWN.mask("STRASSE FUR", "de").kept == {}
+
+
+def test_what_is_beyond_the_marks_stays_in_the_text() -> None:
+    found = KNOWN.mask("1 2 3 {a} {b} {c} {d}", "en")
+    assert found.text == f"{ONE} {TWO} 3 {A} {B} {C} {{d}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "unknown"),
+    [
+        ("My yak is from Tibet and Peru", "en", ("yak",)),
+        ("Yak is my name", "en", ("Yak",)),
+        ("Anna is my name", "en", ()),
+        ("zoe and ZOË", "en", ()),
+        ("HELLO ZEBU", "en", ("ZEBU",)),
+        ("My name is Ravindra Zoltan", "en", ()),
+        ("Ich heiße Ravindra", "de", ()),
+        ("Das ist der Waschbär und das Gnu", "de", ("Waschbär", "Gnu")),
+        ("yak, yak", "en", ("yak",)),
+        ("Hello 日本語", "en", ("日本語",)),
+        ("Hello {yak} https://yak.org <yak>", "en", ()),
+    ],
+)
+def test_words_that_are_neither_known_nor_names_are_told(text: str, language: str, unknown: tuple[str, ...]) -> None:
+    assert KNOWN.mask(text, language).unknown == unknown
+
+
+def test_a_text_of_nothing_but_marks_has_no_words() -> None:
+    assert not KNOWN.mask("{a}, 12!", "en").has_words
+    assert KNOWN.mask("{a}, hello!", "en").has_words
+
+
+def test_what_a_translation_lost_or_doubled_is_named_and_foreign_marks_go() -> None:
+    found = KNOWN.mask("Hello {a} from 7 to {b}", "en")
+    assert found.lost(f"{A} {A} {ONE}") == ("{a}", "{b}")
+    assert found.restore(f"{A} {A} {ONE} {TWO}") == "{a} {a} 7 "
+
+
+def test_the_language_that_knows_most_words_is_closest() -> None:
+    assert KNOWN.closest("mon nom est Ravindra", "en") == "fr"
+    assert KNOWN.closest("Ravindra", "de") == "de"
+
+
+def test_without_marks_a_lexicon_only_tells() -> None:
+    found = msgspec.structs.replace(KNOWN, marks="", number_marks="").mask("My yak is 12 {a}", "en")
+    assert (found.text, found.unknown) == ("My yak is 12 {a}", ("yak",))
+
+
+@given(st.text(st.sampled_from("ab1 .,-'<>{}%sé\ue000\ue010Zz@/"), max_size=40))
+def test_any_text_comes_back_as_long_as_there_are_marks_for_all_of_it(text: str) -> None:
+    roomy = msgspec.structs.replace(
+        KNOWN, marks="".join(map(chr, range(0xE000, 0xE040))), number_marks="".join(map(chr, range(0xE100, 0xE140)))
+    )
+    found = roomy.mask(text, "en")
+    assert found.restore(found.text) == text
+
+
+def test_a_lexicon_is_read_from_the_models_directory(tmp_path: Path) -> None:
+    assert read_lexicon(tmp_path) is None
+    (tmp_path / FILE).write_bytes(msgspec.json.encode(KNOWN))
+    assert read_lexicon(tmp_path) == KNOWN
+    (tmp_path / FILE).write_text('{"words": {}}')
+    with pytest.raises(msgspec.ValidationError, match="names"):
+        read_lexicon(tmp_path)
