@@ -41,6 +41,19 @@ def test_an_example_is_translated(page: Page, live: Server) -> None:
     expect(page.locator("#translate-examples")).to_be_hidden()
 
 
+def test_a_warning_stands_under_its_translation_only(page: Page, live: Server) -> None:
+    open_translate(page, live)
+    write(page, "The walrus juggles.")
+    wait_for_translation(page)
+    expect(page.locator("#translate-warning")).to_have_text(
+        "The model does not know these words, so the translation may be wrong: walrus, juggles."
+    )
+    write(page, "Good morning")
+    expect(page.locator("#translate-warning")).to_be_hidden()
+    wait_for_translation(page)
+    expect(page.locator("#translate-warning")).to_be_hidden()
+
+
 def test_only_the_last_text_is_shown(page: Page, live: Server) -> None:
     open_translate(page, live)
     write(page, "Good morning")

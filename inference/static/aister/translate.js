@@ -95,6 +95,7 @@ export class Translate {
     this.#current?.abort.abort(new DOMException("Overtaken", "AbortError"));
     this.#current?.stream?.cancel().catch(() => {}); // it may have ended, or its session
     this.#current = null;
+    this.#warn();
   }
 
   async #translate() {
@@ -136,12 +137,19 @@ export class Translate {
     if (!done.translations) return this.#say("Stopped.");
     const [translation] = done.translations;
     this.#write(translation.text, this.#pair.target);
+    this.#warn(translation.warning);
     this.#detect(translation);
     this.#text.lang = translation.source;
     this.#copy.hidden = false;
     byId("translate-status").replaceChildren(figures(done));
     byId("translate-retry").hidden = true;
-    announce(translation.text);
+    announce(translation.warning ? `${translation.text} ${translation.warning.message}` : translation.text);
+  }
+
+  /** What the model says against its own translation. @param {import("./client.js").TranslationWarning} [warning] */
+  #warn(warning) {
+    byId("translate-warning").textContent = warning?.message ?? "";
+    byId("translate-warning").hidden = !warning;
   }
 
   #fail(error) {
