@@ -73,9 +73,10 @@ def measure(name: str, options: argparse.Namespace) -> None:
         machine.wait_and_check()
     if name != "curves":
         measured = measure_row(ROWS[name], options)
-        keep(options.out, lambda kept: msgspec.structs.replace(kept, rows={**kept.rows, name: measured}))
+        keep(options.out, partial(results.with_row, measured=measured, streams=streams(ROWS[name], options)))
         return
-    for point in measure_curves(options):
+    kept = results.load(options.out / "results.json")
+    for point in measure_curves(options, kept.points if kept else []):
         keep(options.out, partial(results.with_point, point=point))
 
 
@@ -89,7 +90,8 @@ def keep(out: Path, add: Callable[[Results], Results]) -> None:
 
 def measure_row(row: Row, options: argparse.Namespace) -> Measured:
     """Return a row's figures."""
-    began_at, at_commit, scale = f"{datetime.now(UTC):%Y-%m-%d %H:%M}", commit(), sized(options.scale, row.streams)
+    began_at, at_commit = f"{datetime.now(UTC):%Y-%m-%d %H:%M}", commit()
+    scale = sized(options.scale, streams(row, options))
     ours, *peers = running.measure(
         [row.ours, *row.peers], scale, options.threads, options.runs, is_busy_allowed=options.busy
     )
@@ -107,20 +109,28 @@ def measure_row(row: Row, options: argparse.Namespace) -> Measured:
     return measured
 
 
-def measure_curves(options: argparse.Namespace) -> Iterator[Point]:
-    """Yield the points of all curves."""
-    for streams in SCALES[options.scale].curve_streams:
-        scale = sized(options.scale, streams)
+def measure_curves(options: argparse.Namespace, known: list[Point]) -> Iterator[Point]:
+    """Yield the points of all curves but those that are known by this commit: rows measure some of them."""
+    at_commit = commit()
+    measured = {(p.curve, p.streams, p.scale) for p in known if p.commit == at_commit}
+    for count in SCALES[options.scale].curve_streams:
         for curve in CURVES:
+            if (curve.name, count, options.scale) in measured:
+                continue
+            scale = sized(options.scale, count)
             [runs] = running.measure([curve.side], scale, options.threads, options.runs, is_busy_allowed=options.busy)
-            print(f"  {curve.name}, {streams}: {runs.median('tokens_per_s'):.1f} tokens/s", flush=True)
-            yield Point(curve.name, streams, options.scale, was_busy([runs]), runs)
+            print(f"  {curve.name}, {count}: {runs.median('tokens_per_s'):.1f} tokens/s", flush=True)
+            yield Point(curve.name, count, options.scale, at_commit, was_busy([runs]), runs)
 
 
-def sized(name: str, streams: int | None) -> Scale:
-    """Return a scale, with another number of streams where one is given."""
-    scale = SCALES[name]
-    return scale if streams is None else msgspec.structs.replace(scale, streams=streams)
+def streams(row: Row, options: argparse.Namespace) -> int:
+    """Return how many streams a row has."""
+    return SCALES[options.scale].streams if row.streams is None else row.streams
+
+
+def sized(name: str, count: int) -> Scale:
+    """Return a scale with so many streams."""
+    return msgspec.structs.replace(SCALES[name], streams=count)
 
 
 def was_busy(sides: list[results.SideRuns]) -> bool:

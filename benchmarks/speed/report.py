@@ -100,7 +100,7 @@ def curves(results: Results) -> str:
             read(point.runs.median("tokens_per_s")),
             read(point.runs.median("first_token_s")),
         ]
-        for point in points
+        for point in sorted(points, key=lambda point: (point.streams, point.curve))
     ]
     pictures = "![Tokens a second by streams](throughput.svg)\n\n![First token by streams](first_token.svg)\n"
     figures = table(["streams at once", "streams", "tokens/s", "first token, s (mean of the streams)"], rows)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.speed.rows import ROWS, Row
+from benchmarks.speed.rows import CURVES, ROWS, Row
 
 Verdict = Literal["reached", "short"]
 
@@ -45,6 +45,7 @@ class Point(msgspec.Struct, frozen=True):
     curve: str
     streams: int
     scale: str
+    commit: str
     was_busy: bool
     runs: SideRuns
 
@@ -87,6 +88,15 @@ def verdict(row: Row, measured: Measured) -> Verdict:
 def in_order(results: Results) -> list[tuple[Row, Measured]]:
     """Return what was measured, in the order of the table."""
     return [(row, results.rows[name]) for name, row in ROWS.items() if name in results.rows]
+
+
+def with_row(results: Results, measured: Measured, streams: int) -> Results:
+    """Return results with a row in place of the one that was measured before, and with the points that it gives."""
+    for side, runs in {ROWS[measured.row].ours: measured.ours, **measured.peers}.items():
+        for curve in (curve for curve in CURVES if curve.side == side):
+            point = Point(curve.name, streams, measured.scale, measured.commit, measured.was_busy, runs)
+            results = with_point(results, point)
+    return msgspec.structs.replace(results, rows={**results.rows, measured.row: measured})
 
 
 def with_point(results: Results, point: Point) -> Results:

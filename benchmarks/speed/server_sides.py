@@ -16,6 +16,8 @@ from benchmarks.speed.worker import Figures, Run
 
 RUNNING = 24
 """Requests of one key that are answered at the same time, by default: three quarters of AISTER_BATCH."""
+SAID = 4
+"""Tokens of the answers whose first one is timed."""
 PROBED = ("-m", "benchmarks.speed.probed", "serve")
 
 
@@ -63,7 +65,7 @@ def loop_lag(scale: Scale, threads: int) -> Iterator[Run]:
 async def first_tokens_s(server: Server, scale: Scale, number: int, key: str) -> list[float]:
     """Return how long requests of a key, one after the other, take to their first token."""
     async with clients.session(server, "chat", key) as session:
-        await session.settle(max_tokens=scale.new_tokens // 4 or 1, temperature=0)
+        await session.settle(max_tokens=SAID, temperature=0)
         seen = []
         for text in texts(number, scale.asked_under_load, scale.prompt_tokens // 4):
             answered = await session.chat(text)

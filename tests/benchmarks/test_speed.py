@@ -201,14 +201,24 @@ def test_figures_of_a_busy_machine_are_marked() -> None:
 
 def test_points_of_the_charts_stand_in_a_table_too() -> None:
     both = SideRuns([{"tokens_per_s": 57.0, "first_token_s": 4.6}], [0.0])
-    page = report.markdown(Results("2 cores", {}, {}, [Point("Aister", 16, "full", False, both)]))
+    page = report.markdown(Results("2 cores", {}, {}, [Point("Aister", 16, "full", "abc123", False, both)]))
     assert "| Aister | 16 | 57 | 4.6 |" in page
 
 
 def test_a_point_that_is_measured_again_replaces_the_one_before() -> None:
-    first, other, again = (Point("Aister", n, "full", False, runs("tokens_per_s", n)) for n in (1, 2, 1))
+    first, other, again = (Point("Aister", n, "full", "abc123", False, runs("tokens_per_s", n)) for n in (1, 2, 1))
     kept = results.with_point(results.with_point(QUIET, first), other)
     assert results.with_point(kept, again).points == [other, again]
+
+
+def test_a_row_gives_the_points_that_it_measures() -> None:
+    ours, peer = runs("tokens_per_s", 200), runs("tokens_per_s", 45)
+    kept = results.with_row(Results("2 cores", {}, {}, []), measured("generate", ours, peer), 16)
+    assert {(p.curve, p.streams): p.runs for p in kept.points} == {
+        ("Aister", 16): ours,
+        ("transformers, one at a time", 16): peer,
+    }
+    assert list(kept.rows) == ["generate"]
 
 
 def test_what_people_say_of_a_row_stands_below_the_table() -> None:
