@@ -78,7 +78,8 @@ class Session:
 
     async def receive(self) -> Event:
         """Return the next event."""
-        frame = await asyncio.wait_for(self.socket.recv(), WAIT_S)
+        async with asyncio.timeout(WAIT_S):  # in Python 3.11 wait_for loses a cancellation that comes with a frame
+            frame = await self.socket.recv()
         assert isinstance(frame, str), "a frame of bytes"
         event: Event = json.loads(frame)
         return event
