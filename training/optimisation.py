@@ -1,6 +1,7 @@
 """The training loop that both models share: Muon for matrices, AdamW for the rest, a budget of minutes or steps.
 
 One thread; the caller seeds torch. The learning rate rises for 3% of the budget, stays, and falls over its last 60%.
+With a checkpoint file, a run that was killed goes on where it was, but for what its source of batches had made.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from torch import nn
 
 WARM_UP, DECAY = 0.03, 0.60
 FURTHER = 0.5  # the part of the learning rate with which a trained model goes on
+CHECKPOINT_S = 180.0
 
 Batch = TypeVar("Batch")
 
@@ -33,11 +35,12 @@ class Budget:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a training command was told; `start` is a directory to go on from, or None."""
+    """What a training command was told; `start` is a directory to go on from, or None; `checkpoint` a file."""
 
     budget: Budget
     output: Path
     start: Path | None
+    checkpoint: Path | None
 
 
 def training_arguments(description: str, output: Path) -> Arguments:
@@ -47,8 +50,9 @@ def training_arguments(description: str, output: Path) -> Arguments:
     parser.add_argument("--steps", type=int, default=3000, help="stop after so many steps (3000)")
     parser.add_argument("--output", type=Path, default=output, help="where to write the model")
     parser.add_argument("--start", type=Path, help="go on from the model in this directory")
+    parser.add_argument("--checkpoint", type=Path, help="save to this file now and then; go on from it if it exists")
     told = parser.parse_args()
-    return Arguments(Budget(told.minutes, told.steps), told.output, told.start)
+    return Arguments(Budget(told.minutes, told.steps), told.output, told.start, told.checkpoint)
 
 
 def learning_rate_scale(progress: float) -> float:
@@ -68,6 +72,31 @@ def make_optimisers(model: nn.Module, matrix_rate: float, other_rate: float) -> 
     return [muon, torch.optim.AdamW(others, lr=other_rate, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
+@dataclass
+class Run:
+    """A training run as far as it has come: what its checkpoint holds."""
+
+    model: nn.Module
+    optimisers: list[torch.optim.Optimizer]
+    step: int = 0
+    elapsed_s: float = 0.0
+
+    def save(self, file: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {"model": self.model.state_dict(), "optimisers": [each.state_dict() for each in self.optimisers]}
+        aside = file.with_suffix(".part")
+        torch.save(state | {"step": self.step, "elapsed_s": self.elapsed_s}, aside)
+        aside.replace(file)
+
+    def restore(self, file: Path) -> None:
+        """Go back to what `save` wrote."""
+        state = torch.load(file, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+
+
 def train(
     model: nn.Module,
     optimisers: list[torch.optim.Optimizer],
@@ -76,22 +105,31 @@ def train(
     *,
     budget: Budget,
     after_step: Callable[[], None] = lambda: None,
+    checkpoint: Path | None = None,
 ) -> int:
     """Train until the budget is used; prints the mean loss now and then. Returns the number of steps taken."""
     rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
-    start, step, losses = time.monotonic(), 0, []
-    while (progress := budget.progress(step, time.monotonic() - start)) < 1:
+    run, losses = Run(model, optimisers), []
+    if checkpoint and checkpoint.exists():
+        run.restore(checkpoint)
+    start = time.monotonic() - run.elapsed_s
+    saved_s = run.elapsed_s
+    while (progress := budget.progress(run.step, run.elapsed_s)) < 1:
         scale = learning_rate_scale(progress)
         for optimiser, base in zip(optimisers, rates, strict=True):
             for group, rate in zip(optimiser.param_groups, base, strict=True):
                 group["lr"] = rate * scale
         losses.append(_step(model, optimisers, loss_of, next(batches)))
         after_step()
-        step += 1
-        if step % 25 == 0:
-            mean, elapsed_s = sum(losses[-25:]) / 25, time.monotonic() - start
-            print(f"{progress:6.1%}  step {step}  loss {mean:.4f}  {elapsed_s:.0f} s", flush=True)
-    return step
+        run.step, run.elapsed_s = run.step + 1, time.monotonic() - start
+        if run.step % 25 == 0:
+            mean = sum(losses[-25:]) / len(losses[-25:])
+            spent = f"{run.elapsed_s:.0f} s, {time.process_time():.0f} s of CPU"
+            print(f"{progress:6.1%}  step {run.step}  loss {mean:.4f}  {spent}", flush=True)
+        if checkpoint and run.elapsed_s - saved_s > CHECKPOINT_S:
+            run.save(checkpoint)
+            saved_s = run.elapsed_s
+    return run.step
 
 
 def _step(

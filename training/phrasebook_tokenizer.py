@@ -1,19 +1,23 @@
-"""The phrasebook's tokenizer: one SentencePiece model for all six languages, in the files that MarianTokenizer reads.
+"""The phrasebook's tokenizer: SentencePiece, in the files that MarianTokenizer reads, for all six languages.
 
-`<pad>` comes last in the vocabulary: CTranslate2's converter expects it there.
+What is read loses its capitals on the way in (`source.spm`), so that case can't throw the model off; what is written
+has them (`target.spm`). Both share one vocabulary. The marks of the lexicon are tokens. `<pad>` comes last in the
+vocabulary: CTranslate2's converter expects it there.
 """
 
 import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
 from transformers import MarianTokenizer
 
-from training.phrasebook_corpus import LANGUAGES
-from training.phrasebook_pairs import Pair
+from training.phrasebook_masks import MARKS, NUMBER_MARKS
+from training.phrases_corpus import LANGUAGES
+from training.phrases_pairs import Pair
 
-VOCABULARY = 3000
+SOURCE_VOCABULARY, TARGET_VOCABULARY = 4000, 4000
 CONTEXT_TOKENS = 256
 EOS, UNKNOWN, PAD = "</s>", "<unk>", "<pad>"
 
@@ -29,25 +33,30 @@ def load_tokenizer(directory: Path) -> MarianTokenizer:
 def train_tokenizer(pairs: list[Pair], directory: Path) -> MarianTokenizer:
     """Learn the pieces from `pairs`, write both `.spm` files and `vocab.json` to `directory`, and load them."""
     directory.mkdir(parents=True, exist_ok=True)
-    texts = sorted({text for source, _, target in pairs for text in (source, target)})
-    with (directory / "source.spm").open("wb") as file:
+    sources = _learn({pair.source for pair in pairs}, directory / "source.spm", SOURCE_VOCABULARY, "nmt_nfkc_cf")
+    targets = _learn({pair.target for pair in pairs}, directory / "target.spm", TARGET_VOCABULARY, "nmt_nfkc")
+    languages = [f">>{language}<<" for language in LANGUAGES]
+    pieces = dict.fromkeys((EOS, UNKNOWN, *sources, *targets, *languages))
+    vocabulary = {token: index for index, token in enumerate([*(p for p in pieces if p != PAD), PAD])}
+    (directory / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    return load_tokenizer(directory)
+
+
+def _learn(texts: Iterable[str], file: Path, size: int, normalisation: str) -> list[str]:
+    """Write a SentencePiece model of at most `size` pieces, and return them."""
+    with file.open("wb") as opened:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
-            model_writer=file,
-            vocab_size=VOCABULARY,
+            sentence_iterator=iter(sorted(texts)),
+            model_writer=opened,
+            vocab_size=size,
             hard_vocab_limit=False,
             character_coverage=1.0,
             split_digits=True,
+            normalization_rule_name=normalisation,
+            user_defined_symbols=list(MARKS + NUMBER_MARKS),
             num_threads=1,
             bos_id=-1,
             minloglevel=2,
         )
-    model = (directory / "source.spm").read_bytes()
-    (directory / "target.spm").write_bytes(model)
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-    languages = [f">>{language}<<" for language in LANGUAGES]
-    tokens = [EOS, UNKNOWN, *(piece for piece in pieces if piece not in (EOS, UNKNOWN, PAD)), *languages, PAD]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    (directory / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-    return load_tokenizer(directory)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(file))
+    return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]

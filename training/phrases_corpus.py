@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from inference.engines.lexicon import OPAQUE
 from training.phrases_frames import Filling, Forms, Frame, Word, parse_sentence
 from training.phrases_grammar import parse_noun
 
@@ -18,6 +19,7 @@ LANGUAGES = ("en", "fr", "de", "es", "it", "pt")
 INTO_ONLY = ">"
 HELD_OUT_PART = 25  # one in so many fillings of a frame is kept out of training
 _WORD = re.compile(r"[^\W_]+")
+_NO_PROSE = re.compile(rf"\[\w+\]|{OPAQUE.pattern}")
 Owners = dict[str, Mapping[str, str]]
 
 
@@ -178,9 +180,12 @@ class Phrases:
         return self._filled[2]
 
     def vocabulary(self, language: str) -> frozenset[str]:
-        """Return every word of `language` that training shows, in small letters: what is no such word is not known."""
-        texts = (phrase.texts[language] for phrase in (*self.phrases(), *self.trained))
-        return frozenset(word for text in texts for word in words_of(text))
+        """Return every word of `language` that training shows, in small letters: what is no such word is not known.
+
+        Open slots, placeholders, tags and addresses hold no words.
+        """
+        texts = {phrase.texts[language] for phrase in (*self.phrases(), *self.trained)}
+        return frozenset(word for text in texts for word in words_of(_NO_PROSE.sub(" ", text)))
 
 
 def _claimed(texts: Mapping[str, str], owners: Owners, frame: str) -> list[Phrase]:

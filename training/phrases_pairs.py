@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from training.guide_conversations import made_up_word
 from training.phrases_corpus import Phrase, Phrases, bare
@@ -19,7 +20,15 @@ PHRASES = 0.4  # the share of pairs that are phrases; the rest are filled frames
 OPEN_SLOT = 400  # an open slot counts as so many fillings, for copying needs much practice
 WITH_ENGLISH = 0.25  # so many of the pairs without English are replaced by one with it
 
-Pair = tuple[str, str, str]  # source text, target language, target text
+
+class Pair(NamedTuple):
+    """A text as somebody types it, the language to translate into, the translation, and the text's own language."""
+
+    source: str
+    target_language: str
+    target: str
+    source_language: str
+
 
 UNTOUCHED = re.compile(r"\[\w+\]|\{\w+\}|%[sd]|</?\w[^>]*>|https?://\S+")
 _PLACEHOLDERS = (
@@ -131,7 +140,7 @@ class PairMaker:
         """Return `phrase` in one of its directions, the source as somebody may type it, all open slots filled."""
         source, target = self._direction(phrase)
         text, wanted = self._marked(phrase.texts[source], phrase.texts[target])
-        return self._filled(self._cased(text), wanted, target)
+        return self.filled(Pair(self._cased(text), target, wanted, source))
 
     def _direction(self, phrase: Phrase) -> tuple[str, str]:
         source, target = self.rng.choice(list(phrase.directions()))
@@ -156,10 +165,11 @@ class PairMaker:
             return varied(text, str.lower)
         return varied(text, str.upper) if self.rng.random() < UPPER else text
 
-    def _filled(self, source: str, target: str, language: str) -> Pair:
-        source, target = _tags_renamed(source, target, self.rng)
+    def filled(self, pair: Pair) -> Pair:
+        """Return the pair with values for all that comes through untouched, the same on both sides."""
+        source, target = _tags_renamed(pair.source, pair.target, self.rng)
         values = self._values(list(dict.fromkeys(UNTOUCHED.findall(source))))
-        return _replaced(source, values), language, _replaced(target, values)
+        return pair._replace(source=_replaced(source, values), target=_replaced(target, values))
 
     def _values(self, found: list[str]) -> dict[str, str]:
         """Return what stands for each: a value for an open slot, else another placeholder or address of its kind."""

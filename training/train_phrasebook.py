@@ -1,33 +1,37 @@
-"""Trains `aister-phrasebook`, the bundled translation model, from `corpus/phrasebook`.
+"""Trains `aister-phrasebook`, the bundled translation model, from `corpus/phrases`.
 
-    python -m training.train_phrasebook --minutes 40 --output inference/bundled/aister-phrasebook
+    python -m training.train_phrasebook --minutes 60 --output inference/bundled/aister-phrasebook
 
-One thread, fixed seeds; see train_guide.py for `--steps`, `--minutes` and `--start`. Afterwards it writes
-`reports/phrasebook.md`.
+One thread, fixed seeds; `--checkpoint FILE` lets a run that was killed go on, `--start DIR` goes on from a trained
+model. Afterwards it writes `reports/phrasebook.md`.
 """
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 from torch.nn import functional
 from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTokenizer
 
+from inference.engines.lexicon import FILE, Lexicon
+from training import guide_corpus
 from training.check_guide import forbidden_words
 from training.check_phrasebook import write_report
-from training.guide_corpus import read_corpus
 from training.optimisation import FURTHER, make_optimisers, train, training_arguments
-from training.phrasebook_corpus import LANGUAGES, read_phrasebook
-from training.phrasebook_pairs import Pair, PairMaker
+from training.phrasebook_masks import make_lexicon, masked
 from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
+from training.phrases_corpus import LANGUAGES, read_corpus
+from training.phrases_pairs import Pair, PairMaker
 from training.publishing import Description, save_description, save_model
 
 SEED = 20261122
-BATCH_PAIRS = 256
+BATCH_PAIRS = 128
 RATE = 3e-3
 TOKENIZER_PAIRS = 40_000
-POOL_BATCHES = 16  # as many batches of pairs are sorted by length at once, so that little is padded
+POOL_BATCHES = 32  # as many batches of pairs are sorted by length at once, so that little is padded
 
 DESCRIPTION = Description(
     name="aister-phrasebook",
@@ -46,7 +50,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def make_model(tokenizer: MarianTokenizer) -> MarianMTModel:
-    """Return a fresh Marian of about 3 million parameters, with one embedding for both sides."""
+    """Return a fresh Marian of about 4 million parameters, with one embedding for both sides."""
     pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
     config = MarianConfig(
         vocab_size=tokenizer.vocab_size,
@@ -85,19 +89,19 @@ class Encoder:
     """Turns pairs into batches of token ids."""
 
     def __init__(self, tokenizer: MarianTokenizer) -> None:
-        self._tokenizer = tokenizer
         self._pad: int = tokenizer.pad_token_id
-        vocabulary: dict[str, int] = tokenizer.get_vocab()
-        self._language = {code: vocabulary[f">>{code}<<"] for code in LANGUAGES}
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text)
-        return ids
+        self._end: int = tokenizer.eos_token_id
+        self._unknown: int = tokenizer.unk_token_id
+        self._ids: dict[str, int] = tokenizer.get_vocab()
+        self._source, self._target = tokenizer.spm_source, tokenizer.spm_target
 
     def encode(self, pair: Pair) -> tuple[list[int], list[int]]:
         """Return (source ids behind the target language's token, target ids); both end in `</s>`."""
-        source, language, target = pair
-        return [self._language[language], *self._ids(source)], self._ids(target)
+        pieces = [f">>{pair.target_language}<<", *self._source.encode(pair.source, out_type=str)]
+        return self._numbers(pieces), self._numbers(self._target.encode(pair.target, out_type=str))
+
+    def _numbers(self, pieces: list[str]) -> list[int]:
+        return [*(self._ids.get(piece, self._unknown) for piece in pieces), self._end]
 
     def collate(self, examples: list[tuple[list[int], list[int]]]) -> Batch:
         """Return (sources, targets), each (pairs, tokens), padded at the right."""
@@ -108,13 +112,25 @@ class Encoder:
         return torch.tensor([row + [self._pad] * (longest - len(row)) for row in rows])
 
 
-def batches(maker: PairMaker, encoder: Encoder) -> Iterator[Batch]:
+@dataclass(frozen=True)
+class Source:
+    """Where pairs come from, as the model reads them: with marks."""
+
+    maker: PairMaker
+    lexicon: Lexicon
+
+    def pair(self) -> Pair:
+        """Return one pair after another."""
+        return masked(self.maker.pair(), self.lexicon, self.maker.rng)
+
+
+def batches(source: Source, encoder: Encoder) -> Iterator[Batch]:
     """Yield batches of BATCH_PAIRS pairs for ever."""
     while True:
-        pool = [encoder.encode(maker.pair()) for _ in range(BATCH_PAIRS * POOL_BATCHES)]
+        pool = [encoder.encode(source.pair()) for _ in range(BATCH_PAIRS * POOL_BATCHES)]
         pool.sort(key=lambda example: len(example[0]) + len(example[1]))
         starts = list(range(0, len(pool), BATCH_PAIRS))
-        maker.rng.shuffle(starts)
+        source.maker.rng.shuffle(starts)
         yield from (encoder.collate(pool[start : start + BATCH_PAIRS]) for start in starts)
 
 
@@ -141,41 +157,50 @@ def zero_pad_row(model: MarianMTModel) -> None:
         _embeddings(model)[model.config.pad_token_id] = 0
 
 
-def _pair_maker(seed: int) -> PairMaker:
+def save_lexicon(lexicon: Lexicon, directory: Path) -> None:
+    """Write the lexicon beside the weights, a word a line."""
+    text = msgspec.json.format(msgspec.json.encode(lexicon), indent=1)
+    (directory / FILE).write_bytes(text + b"\n")
+
+
+def make_source(seed: int) -> Source:
     """Return the source of pairs; it never uses a name that the checks use."""
     forbidden = forbidden_words()
-    names = tuple(name for name in read_corpus().facts[0].values if name.casefold() not in forbidden)
-    return PairMaker(read_phrasebook(), names, random.Random(seed))
+    names = tuple(name for name in guide_corpus.read_corpus().facts[0].values if name.casefold() not in forbidden)
+    corpus = read_corpus()
+    return Source(PairMaker(corpus, names, random.Random(seed)), make_lexicon(corpus, names))
 
 
-def _begin(start: Path | None, output: Path) -> tuple[MarianMTModel, MarianTokenizer, PairMaker]:
+def _begin(start: Path | None, output: Path) -> tuple[MarianMTModel, MarianTokenizer, Source]:
     """Return a fresh model, its tokenizer and its source of pairs; or those of `start`, with new pairs."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    maker = _pair_maker(SEED + bool(start))
+    source = make_source(SEED + bool(start))
     if start:
         model = MarianMTModel.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")
-        return model.train(), load_tokenizer(start), maker
-    tokenizer = train_tokenizer([maker.pair() for _ in range(TOKENIZER_PAIRS)], output)
-    return make_model(tokenizer), tokenizer, maker
+        return model.train(), load_tokenizer(start), source
+    tokenizer = train_tokenizer([source.pair() for _ in range(TOKENIZER_PAIRS)], output)
+    return make_model(tokenizer), tokenizer, source
 
 
 def main() -> None:
     """Train, save, check, report."""
     arguments = training_arguments("Train aister-phrasebook.", Path("inference/bundled/aister-phrasebook"))
-    model, tokenizer, maker = _begin(arguments.start, arguments.output)
+    model, tokenizer, source = _begin(arguments.start, arguments.output)
     print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens", flush=True)
     zero_pad_row(model)
     rate = RATE * (FURTHER if arguments.start else 1)
     steps = train(
         model,
         make_optimisers(model, matrix_rate=rate, other_rate=rate),
-        batches(maker, Encoder(tokenizer)),
+        batches(source, Encoder(tokenizer)),
         lambda batch: loss_of(model, batch, tokenizer.pad_token_id),
         budget=arguments.budget,
         after_step=lambda: zero_pad_row(model),
+        checkpoint=arguments.checkpoint,
     )
     save_model(model.eval(), tokenizer, arguments.output)
+    save_lexicon(source.lexicon, arguments.output)
     save_description(DESCRIPTION, arguments.output)
     write_report(arguments.output, steps)
 

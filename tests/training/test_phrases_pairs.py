@@ -25,17 +25,17 @@ def pairs(maker: PairMaker) -> list[Pair]:
 
 
 def test_pairs_go_into_every_language_and_never_leave_a_slot_open(pairs: list[Pair]) -> None:
-    assert {language for _, language, _ in pairs} == set(LANGUAGES)
+    assert {language for _, language, _, _ in pairs} == set(LANGUAGES)
     assert [pair for pair in pairs if re.search(r"\[\w+\]", pair[0] + pair[2])] == []
 
 
 def test_what_is_to_come_through_untouched_is_the_same_on_both_sides(pairs: list[Pair]) -> None:
-    for source, _, target in pairs:
+    for source, _, target, _ in pairs:
         assert Counter(COPIED.findall(source)) == Counter(COPIED.findall(target)), (source, target)
 
 
 def test_placeholders_vary_so_that_copying_is_learnt(pairs: list[Pair]) -> None:
-    seen = {found for source, _, _ in pairs for found in COPIED.findall(source)}
+    seen = {found for source, _, _, _ in pairs for found in COPIED.findall(source)}
     assert {"{userName}", "{total_count}", "<em>", "</strong>", "%d", "%s"} <= seen
     assert len({found for found in seen if found.startswith("http")}) > 30
 
@@ -43,7 +43,7 @@ def test_placeholders_vary_so_that_copying_is_learnt(pairs: list[Pair]) -> None:
 def test_two_placeholders_of_a_text_never_become_one(maker: PairMaker) -> None:
     phrase = Phrase(dict.fromkeys(LANGUAGES, "The value must be between {min} and {max}."))
     for _ in range(100):
-        source, _, target = maker.typed(phrase)
+        source, _, target, _ = maker.typed(phrase)
         assert len(set(COPIED.findall(target))) == 2, source
 
 
@@ -58,10 +58,10 @@ def test_a_sentence_is_also_written_small_in_capitals_and_without_its_mark(maker
 
 def test_a_full_stop_is_taken_from_both_sides_and_a_question_mark_from_the_source_alone(maker: PairMaker) -> None:
     statement = Phrase(dict.fromkeys(LANGUAGES, "Der Hund bellt."))
-    assert {(s[-1] == ".") == (t[-1] == ".") for s, _, t in (maker.typed(statement) for _ in range(200))} == {True}
+    assert {(s[-1] == ".") == (t[-1] == ".") for s, _, t, _ in (maker.typed(statement) for _ in range(200))} == {True}
     question = Phrase(dict.fromkeys(LANGUAGES, "¿Dónde está?"))
     asked = {
-        (source.strip("¿?") == source, target) for source, _, target in (maker.typed(question) for _ in range(200))
+        (source.strip("¿?") == source, target) for source, _, target, _ in (maker.typed(question) for _ in range(200))
     }
     assert asked == {(True, "¿Dónde está?"), (False, "¿Dónde está?")}
 
@@ -78,7 +78,7 @@ def test_accents_stay_where_two_texts_differ_by_nothing_else(corpus: Phrases, ma
 
 def test_nothing_that_is_kept_out_is_trained(corpus: Phrases, pairs: list[Pair]) -> None:
     kept = {plain(bare(p.texts[code])) for p in (*corpus.held_out, *corpus.sealed) for code in p.sources}
-    assert [source for source, _, _ in pairs if plain(bare(source)) in kept] == []
+    assert [source for source, _, _, _ in pairs if plain(bare(source)) in kept] == []
 
 
 def test_a_text_that_is_only_translated_into_is_never_a_source(maker: PairMaker) -> None:

@@ -1,20 +1,14 @@
 """What the training scripts build: tokenizers that lose nothing, examples that match the chat template, budgets."""
 
 import random
-from pathlib import Path
 
 import pytest
-import torch
 from jinja2.exceptions import TemplateError
 
 from training import train_guide
 from training.guide_corpus import read_corpus
 from training.guide_tokenizer import train_tokenizer as train_guide_tokenizer
-from training.optimisation import Budget, learning_rate_scale, make_optimisers, train
-from training.phrasebook_corpus import LANGUAGES, read_phrasebook
-from training.phrasebook_pairs import PairMaker
-from training.phrasebook_tokenizer import PAD, train_tokenizer
-from training.train_phrasebook import Encoder, loss_of, make_model, zero_pad_row
+from training.optimisation import Budget, learning_rate_scale
 
 
 @pytest.fixture(scope="module")
@@ -69,26 +63,3 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
     assert scales[1:3] == [1.0, 1.0]
     assert scales[3] == pytest.approx(0.5)
     assert scales[4] == 0.0
-
-
-def test_training_the_phrasebook_lowers_its_loss_and_keeps_the_pad_row_at_zero(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    maker = PairMaker(read_phrasebook(), ("Anna",), random.Random(1))
-    tokenizer = train_tokenizer([maker.pair() for _ in range(4000)], tmp_path)
-    pad = tokenizer.pad_token_id
-    assert pad == tokenizer.vocab_size - 1 == tokenizer.convert_tokens_to_ids(PAD)
-    encoder, model = Encoder(tokenizer), make_model(tokenizer)
-    batch = encoder.collate([encoder.encode(maker.pair()) for _ in range(16)])
-    zero_pad_row(model)
-    before = float(loss_of(model, batch, pad).detach())
-    train(
-        model,
-        make_optimisers(model, matrix_rate=3e-3, other_rate=3e-3),
-        iter([batch] * 8),
-        lambda b: loss_of(model, b, pad),
-        budget=Budget(minutes=5, steps=8),
-        after_step=lambda: zero_pad_row(model),
-    )
-    assert float(loss_of(model, batch, pad).detach()) < before
-    assert not model.get_input_embeddings().weight[pad].any()
-    assert all(f">>{language}<<" in tokenizer.encoder for language in LANGUAGES)
