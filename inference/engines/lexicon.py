@@ -103,20 +103,24 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
         return max((language, *others), key=lambda each: sum(self.knows(word, each) for word in words))
 
     def mask(self, text: str, language: str) -> Masked:
-        """Replace what the model is not to touch. With more of it than there are marks, the rest stays in the text."""
+        """Replace what the model is not to touch.
+
+        With more of it than there are marks, the rest stays in the text, and counts as unknown if there are any.
+        """
         kept: dict[str, str] = {}
         unused = {True: iter(self.number_marks), False: iter(self.marks)}
         parts, end = [], 0
         spans = list(self._spans(text, language))
+        unknown = [text[span.start : span.end] for span in spans if span.is_unknown]
         for span in _joined(spans, text):
             mark = next(unused[span.is_number], None)
             if mark is None:
+                unknown += [text[span.start : span.end]] if self.marks and not span.is_word else []
                 continue
             parts += [text[end : span.start], mark]
             kept[mark] = text[span.start : span.end]
             end = span.end
-        unknown = dict.fromkeys(text[span.start : span.end] for span in spans if span.is_unknown)
-        return Masked("".join([*parts, text[end:]]), kept, tuple(unknown))
+        return Masked("".join([*parts, text[end:]]), kept, tuple(dict.fromkeys(unknown)))
 
     def _spans(self, text: str, language: str) -> Iterator[_Span]:
         for found in _PIECE.finditer(text):

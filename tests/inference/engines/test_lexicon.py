@@ -52,9 +52,10 @@ def test_words_are_known_whatever_their_case_and_accents() -> None:
     assert KNOWN.mask("STRASSE FUR", "de").kept == {}
 
 
-def test_what_is_beyond_the_marks_stays_in_the_text() -> None:
+def test_what_is_beyond_the_marks_stays_in_the_text_and_is_told() -> None:
     found = KNOWN.mask("1 2 3 {a} {b} {c} {d}", "en")
     assert found.text == f"{ONE} {TWO} 3 {A} {B} {C} {{d}}"
+    assert found.unknown == ("3", "{d}")
 
 
 @pytest.mark.parametrize(
