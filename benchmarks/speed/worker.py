@@ -6,6 +6,7 @@ with a line of JSON: the run's figures. It ends when its input ends. Whatever el
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,6 +25,7 @@ Side = Callable[[Scale, int], AbstractContextManager[Run]]
 
 def main() -> None:
     """Serve one side until the input ends."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without the servers that it has started
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     name, scale, threads = sys.argv[1:]
