@@ -25,7 +25,7 @@ test: $(VENV)/.test
 
 torture: ROUNDS ?= 100
 torture: FUZZED ?= 1000000
-torture: MACHINES := tests/inference/test_chat_machine.py tests/inference/test_translation_machine.py
+torture: MACHINES := $(addprefix tests/inference/test_,$(addsuffix _machine.py,chat translation manager scheduler))
 torture: $(VENV)/.test
 	scripts/system_packages; ROUNDS=$(ROUNDS) FUZZED=$(FUZZED) $(BIN)/python -m pytest -rs -o log_cli=true \
 	tests/torture $(MACHINES) tests/hostile/test_fuzzing.py

@@ -128,6 +128,16 @@ def choose_evictions(residents: Iterable[Resident], needed_bytes: int, budget_by
     return evictions if free >= needed_bytes else None
 
 
+async def loaded(loading: "Future[Model]") -> Model:
+    """Return what a load that others wait for too has made; raise AisterError."""
+    ours = asyncio.wrap_future(loading)
+    ours.add_done_callback(lambda future: future.cancelled() or future.exception())  # or asyncio logs it for a leaver
+    try:
+        return await asyncio.shield(ours)  # one waiter that is cancelled must not cancel the load for the others
+    except AisterError as error:
+        raise error.with_traceback(None) from None  # all waiters share it: each would add where he waited, for ever
+
+
 class ModelManager:
     """The models of this process. Made once, in `InferenceConfig.ready()`; making one starts nothing."""
 
@@ -164,8 +174,7 @@ class ModelManager:
         """
         slot = self.claim(model_id)
         try:
-            # shielded: one waiter that is cancelled must not cancel the load for the others
-            yield await asyncio.shield(asyncio.wrap_future(slot.loading))
+            yield await loaded(slot.loading)
         finally:
             self.release(slot)
 
@@ -323,7 +332,8 @@ class ModelManager:
         with self.lock:
             slot.state, slot.failed_at_s, slot.has_served = State.ABSENT, self.clock(), False
         if isinstance(fault, AisterError):
-            log.error("Model %s could not be loaded: %s", slot.entry.id, fault.message)
+            level = logging.INFO if fault.code == "restarting" else logging.ERROR
+            log.log(level, "Model %s could not be loaded: %s", slot.entry.id, fault.message)
             slot.loading.set_exception(fault)
         else:
             # loading handles no text of a client's, so the reason may be logged in full
@@ -333,9 +343,16 @@ class ModelManager:
     def make_room(self, entry: ModelEntry) -> None:
         """Let models go until this one's weights fit into the budget.
 
-        Raise AisterError (model_unavailable) when they can't.
+        Raise AisterError: model_unavailable when they can't, restarting when the manager was closed meanwhile.
         """
+        while evictions := self.evictions_for(entry):
+            self.drain(evictions, only_unused=True)  # meanwhile someone may have leased one of them: so look again
+
+    def evictions_for(self, entry: ModelEntry) -> list[str]:
+        """Return which models must go for this one, as things are now; raise AisterError as `make_room` does."""
         with self.lock:
+            if self.is_closed:
+                raise AisterError("restarting")
             residents = [
                 Resident(slot.entry.id, slot.model.engine.memory_bytes, slot.used_at_s, slot.leases)
                 for slot in self.slots.values()
@@ -348,7 +365,7 @@ class ModelManager:
                 "Not enough memory for this model beside those in use. The operator can raise AISTER_MEMORY_MB.",
                 retry_after_s=RETRY_PAUSE_S,
             )
-        self.drain(evictions, only_unused=True)
+        return evictions
 
     def drain(self, model_ids: Iterable[str], *, only_unused: bool = False) -> None:
         """Stop the schedulers of resident models, which closes their engines."""

@@ -269,9 +269,9 @@ class Scheduler(Generic[R]):
             return [request for request in self.tickets if request not in waiting]
 
     def fail_everything(self, error: AisterError) -> None:
-        """Tell everyone who is still waiting that it is over."""
+        """Tell everyone who is still waiting that it is over, and forget what they asked."""
         with self.wakeup:
-            requests = list(self.tickets)
+            requests, self.queue = list(self.tickets), FairQueue()
         self.deliver([(request, Failed(error)) for request in requests])
 
     def deliver(self, outputs: Iterable[tuple[EngineRequest, News]]) -> None:
