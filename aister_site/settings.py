@@ -135,10 +135,13 @@ def is_unexpected(record: logging.LogRecord) -> bool:
 
 
 def tell_origins_only(record: logging.LogRecord) -> bool:
-    """Leave addresses out of what Django says of a form that came from elsewhere, but for the origins: they say why."""
+    """Leave addresses out of what Django says of a form that came from elsewhere, but for the origins: they say why.
+
+    What is before its arguments is then the reason, of which there are few.
+    """
     if isinstance(record.args, tuple):
-        record.msg = "Forbidden (%s)"
-        record.args = (re.sub(r"(https?://[^/\s]*)\S*", r"\1", str(record.args[0])),)
+        reason, dash, about = re.sub(r"(https?://[^/\s]*)\S*", r"\1", str(record.args[0])).partition(" - ")
+        record.msg, record.args = f"Forbidden ({reason}{dash}%s)", (about,)
     return True
 
 
@@ -156,7 +159,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {"filters": ["unexpected"]},
-        "django.security.csrf": {"filters": ["origins"]},
+        "django.security.csrf": {"filters": ["origins", "seldom"]},  # anybody can cause one, as often as they please
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for every scanner that passes by
         "daphne": {"level": "WARNING"},
         "psycopg.pool": {"filters": ["seldom"]},  # a line for each connection that it tries to make, without end

@@ -1,12 +1,15 @@
 """Pages for what went wrong: plain words and a way on."""
 
+import logging
+from collections import defaultdict
+
 import pytest
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
 
-from aister_site.seldom import Seldom
+from aister_site.seldom import Seldom, SeldomFilter
 from inference import outages
 
 
@@ -32,6 +35,22 @@ def test_a_form_out_of_date_says_so() -> None:
     response = Client(enforce_csrf_checks=True).post("/sign-in", {"code": "x"})
     assert response.status_code == 403
     assert "This page was out of date" in response.text
+
+
+def test_forms_out_of_date_do_not_flood_the_log_but_each_reason_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger("django.security.csrf")
+    (seldom,) = (found for found in log.filters if isinstance(found, SeldomFilter))
+    monkeypatch.setattr(seldom, "kinds", defaultdict(Seldom))
+    page = Client(enforce_csrf_checks=True)
+    for number in range(3):
+        page.post("/sign-in", {"code": "x"})
+        page.post("/sign-in", {"code": "x"}, headers={"Origin": f"https://{number}.example/x?secret"})
+    assert [record.getMessage() for record in caplog.records if record.name == log.name] == [
+        "Forbidden (CSRF cookie not set.)",
+        "Forbidden (Origin checking failed - https://0.example does not match any trusted origins.)",
+    ]
 
 
 @override_settings(ROOT_URLCONF="tests.site.test_pages")
