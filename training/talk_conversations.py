@@ -6,12 +6,23 @@ Pure functions of a `random.Random`. Has what `train_guide` needs of a Storytell
 import random
 from dataclasses import dataclass, field
 
-from training.guide_conversations import made_up_word
 from training.noise import as_typed
-from training.talk_corpus import Fact, Talk, lines
+from training.talk_corpus import Fact, Kind, Talk, Topic, lines
 from training.talk_dialogue import SLOT, Dialogue, Turn
+from training.talk_rephrasing import Rephrasing
+from training.talk_words import made_up_word
 
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
+FROM_PATTERNS = 0.5  # this part of the questions is made from patterns, the others are phrasings, said in other words
+DOUBT = 0.06  # this part of the clear questions is answered as unclear ones are: see train_guide.py
+SYSTEM_PROMPTS = (
+    "You are a helpful assistant.",
+    "You are aister-guide.",
+    "Answer briefly.",
+    "Be friendly and concise.",
+    "You are the guide to Aister. Help people to get started.",
+    "You answer questions about this server.",
+)
 SEVERAL = ("pet", "friend")  # another one of these takes nothing back
 CAPITALISED = ("name", "home", "pet", "friend", "company", "programming", "system")
 MADE_UP = 0.5  # this part of the values is made up, so that copying is learnt, not the lists
@@ -24,12 +35,15 @@ class Storyteller:
     talk: Talk
     rng: random.Random
     forbidden: frozenset[str] = frozenset()
+    doubt: float = DOUBT
     dialogue: Dialogue = field(init=False)
+    rephrasing: Rephrasing = field(init=False)
 
     def __post_init__(self) -> None:
         kept = {word for name in self.talk.kept_names for word in name.casefold().replace("-", " ").split()}
         self.forbidden = self.forbidden | kept
         self.dialogue = Dialogue(self.talk)
+        self.rephrasing = Rephrasing(self.talk, self.rng)
 
     def conversation(self, turns: int) -> list[Turn]:
         """Return `turns` pairs of (what the person writes, what the guide answers); a script as long as it is."""
@@ -45,23 +59,45 @@ class Storyteller:
 
     def _turn(self) -> Turn:
         kind = self.rng.random()
-        if self.dialogue.last and kind < 0.3:
+        if self.dialogue.last and kind < 0.25:
             return self._follow()
-        if kind < 0.18:
+        if kind < 0.11:
             return self._tell()
-        if kind < 0.36:
+        if kind < 0.22:
             return self._recall()
-        if kind < 0.50:
+        if kind < 0.42:
             return self._off_ground()
-        return self._ask() if kind < 0.985 else self._more()
+        if kind < 0.46:
+            return self._unclear()
+        return self._ask() if kind < 0.99 else self._more()
 
     def _one_of(self, text: str) -> str:
         """Return one phrasing of `text` as somebody may type it; slots stay as they are."""
         return as_typed(self.rng.choice(lines(text)), self.rng)
 
+    def _question(self, about: Topic | Kind) -> str:
+        """Return a question made from a pattern, or a phrasing in other words."""
+        patterns = self.talk.patterns.get(about.id)
+        if patterns and self.rng.random() < FROM_PATTERNS:
+            text = self.rng.choice(patterns).text(self.rng)
+        else:
+            text = self.rephrasing.rephrased(self.rng.choice(lines(about.ask)))
+        return as_typed(self.rephrasing.surrounded(text), self.rng)
+
     def _ask(self) -> Turn:
         topic = self.rng.choice(list(self.talk.topics.values()))
-        return self._one_of(topic.ask), self.dialogue.ask(topic.id)
+        question = self._question(topic)
+        if self.rng.random() < self.doubt:
+            return question, self.dialogue.unsure()
+        return question, self.dialogue.ask(topic.id)
+
+    def _unclear(self) -> Turn:
+        """Ask what nobody can answer: a question without the words that say what it is about."""
+        while True:
+            question = self._question(self.rng.choice(list(self.talk.topics.values())))
+            unclear = self.rephrasing.unclear(question)
+            if unclear != question:
+                return unclear, self.dialogue.unsure()
 
     def _more(self) -> Turn:
         return self._one_of(self.talk.more.more), self.dialogue.more()
@@ -80,7 +116,7 @@ class Storyteller:
 
     def _off_ground(self) -> Turn:
         kind = self.rng.choice(list(self.talk.kinds.values()))
-        return self._one_of(kind.ask), self.dialogue.off_ground(kind.id)
+        return self._question(kind), self.dialogue.off_ground(kind.id)
 
     def _fact(self) -> Fact:
         """Choose a fact, the name as often as all others together."""
@@ -145,3 +181,8 @@ class Storyteller:
 
 def _filled(text: str, values: dict[str, str]) -> str:
     return SLOT.sub(lambda found: values[found[1] + found[2]], text)
+
+
+def length_in_turns(rng: random.Random) -> int:
+    """Return how many turns a conversation has: mostly 1 to 5, now and then up to 40."""
+    return rng.randint(12, 40) if rng.random() < 0.015 else min(12, 1 + int(rng.expovariate(0.5)))

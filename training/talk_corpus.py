@@ -13,6 +13,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from training.talk_patterns import Choice, read_patterns
+
 CORPUS = Path(__file__).parent / "corpus" / "talk"
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -41,12 +43,13 @@ class Topic(Closed, frozen=True):
     """One thing the guide can talk about.
 
     `answers` follow one another when the topic comes up again in a conversation; the last one is followed by the first.
-    `more` answers "tell me more", or is empty.
+    Each begins with the `title`, where there is one: "Price: ...". `more` answers "tell me more", or is empty.
     """
 
     id: Text
     answers: Annotated[tuple[Text, ...], Meta(min_length=1)]
     ask: Text
+    title: str = ""
     more: str = ""
     follow: tuple[FollowUp, ...] = ()
 
@@ -119,6 +122,7 @@ class MoreFile(Closed, frozen=True):
 class _KindFile(Closed, frozen=True):
     kind: tuple[Kind, ...] = ()
     endings: tuple[Text, ...] = ()
+    unsure: str = ""
 
 
 class _ConversationFile(Closed, frozen=True):
@@ -139,6 +143,8 @@ class Talk(Struct, frozen=True):
     conversations: tuple[Conversation, ...]
     values: dict[str, tuple[str, ...]]
     kept_names: tuple[str, ...]
+    patterns: dict[str, tuple[Choice, ...]]
+    unsure: str
 
     def off_ground_answer(self, kind: Kind, nth: int) -> str:
         """Return what is said to the `nth` thing (from 0) of a conversation that is off the guide's ground."""
@@ -154,7 +160,7 @@ class Talk(Struct, frozen=True):
         yield from (together.acknowledge for together in self.together)
         for kind in self.kinds.values():
             yield from (f"{opening} {ending}" for opening in kind.openings for ending in self.endings)
-        yield from (self.more.nothing_more, self.more.nothing_before)
+        yield from (self.more.nothing_more, self.more.nothing_before, self.unsure)
 
 
 def _read(path: Path, table: type[Table]) -> Table:
@@ -178,6 +184,12 @@ def _by_id(entries: Iterable[Entry], directory: Path) -> dict[str, Entry]:
     return found
 
 
+def _titled(topic: Topic) -> Topic:
+    """Return the topic with its title before each answer."""
+    title = f"{topic.title}: " if topic.title else ""
+    return msgspec.structs.replace(topic, answers=tuple(title + answer for answer in topic.answers))
+
+
 def _check_references(talk: Talk, directory: Path) -> None:
     """Raise ValueError for a topic or a file of values that is named and not there."""
     follows = [follow for topic in talk.topics.values() for follow in topic.follow]
@@ -187,6 +199,8 @@ def _check_references(talk: Talk, directory: Path) -> None:
         raise ValueError(f"{directory}: there is no topic {missing[0]!r}")
     if unclear := [follow.ask for follow in follows if bool(follow.see) == bool(follow.answer)]:
         raise ValueError(f"{directory}: a follow-up needs either 'see' or 'answer': {lines(unclear[0])[0]!r}")
+    if astray := sorted(talk.patterns.keys() - talk.topics.keys() - talk.kinds.keys()):
+        raise ValueError(f"{directory}: patterns for {astray[0]!r}, which is neither a topic nor a kind")
     if unknown := sorted({fact.values for fact in talk.facts.values()} - talk.values.keys()):
         raise ValueError(f"{directory}: there is no values/{unknown[0]}.txt")
 
@@ -198,7 +212,7 @@ def read_talk(directory: Path = CORPUS) -> Talk:
     facts = _read(directory / "facts.toml", _FactFile)
     corrections = _read(directory / "corrections.toml", _CorrectionFile)
     talk = Talk(
-        topics=_by_id((topic for file in topic_files for topic in file.topic), directory),
+        topics=_by_id((_titled(topic) for file in topic_files for topic in file.topic), directory),
         facts=_by_id(facts.fact, directory),
         together=facts.together,
         kinds=_by_id((kind for file in kind_files for kind in file.kind), directory),
@@ -209,6 +223,8 @@ def read_talk(directory: Path = CORPUS) -> Talk:
         conversations=_read(directory / "conversations.toml", _ConversationFile).conversation,
         values={path.stem: _read_values(path) for path in sorted(directory.glob("values/*.txt"))},
         kept_names=_read_values(directory / "values" / "kept_for_testing" / "names.txt"),
+        patterns=read_patterns(directory / "patterns"),
+        unsure=next(file.unsure for file in kind_files if file.unsure),
     )
     _check_references(talk, directory)
     return talk

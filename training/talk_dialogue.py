@@ -57,6 +57,11 @@ class Dialogue:
         self.off_grounds += 1
         return self.talk.off_ground_answer(self.talk.kinds[kind_id], self.off_grounds - 1)
 
+    def unsure(self) -> str:
+        """Answer something that may be about Aister, and isn't clear."""
+        self._leave()
+        return self.talk.unsure
+
     def tell(self, fact_id: str, value: str, *, corrects: bool = False) -> str:
         """Acknowledge a fact, or that it `corrects` what was told before."""
         self._leave()

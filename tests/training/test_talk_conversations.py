@@ -97,7 +97,7 @@ def test_no_slot_stays_open_and_no_kept_name_is_told(talk: Talk) -> None:
 
 def test_everything_in_the_corpus_is_said_at_some_time(talk: Talk) -> None:
     storyteller = Storyteller(talk, random.Random(8))
-    heard = {answer for _ in range(4000) for _, answer in storyteller.conversation(6)}
+    heard = {answer for _ in range(7000) for _, answer in storyteller.conversation(6)}
     first = {topic.answers[0] for topic in talk.topics.values()} | {fact.unknown for fact in talk.facts.values()}
     later = {topic.more for topic in talk.topics.values() if topic.more}
     later |= {follow.answer for topic in talk.topics.values() for follow in topic.follow if follow.answer}
