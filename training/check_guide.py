@@ -1,39 +1,59 @@
-"""Checks `aister-guide` on questions and conversations that it was not trained on (`checks/guide.toml`).
+"""Checks `aister-guide` on questions and conversations that it was not trained on.
 
     python -m training.check_guide inference/bundled/aister-guide
 
-Answers are generated greedily and compared exactly with the answer that the corpus gives for the topic.
+Answers are generated greedily and compared exactly with what `Dialogue` says. Three sets: questions of
+`checks/guide.toml`, phrasings kept out of training (talk_holdout.py), and conversations of `checks/guide.toml` with
+names never seen. Those who wrote the corpus wrote these, too: `python -m training.sealed` is the judge.
 """
 
 import argparse
 import tomllib
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from training.guide_corpus import GuideCorpus, read_corpus
 from training.publishing import weight_bytes
+from training.talk_corpus import Talk, read_talk
+from training.talk_dialogue import Dialogue
+from training.talk_holdout import split
 
 CHECKS = Path(__file__).parent / "checks" / "guide.toml"
 REPORT = Path(__file__).parent / "reports" / "guide.md"
 MODEL = Path("inference/bundled/aister-guide")
+ROWS = 32  # conversations that are answered at once
+MOST_TOKENS = 120
 
 Message = dict[str, str]
+Asked = tuple[str, str]  # a question, and the id of its topic; OFF_GROUND for what is none
+OFF_GROUND = "off-ground"
+
+
+class Verdict(StrEnum):
+    """What an answer is: its topic's, a refusal where there is an answer, or something else."""
+
+    RIGHT = "right"
+    DECLINED = "declined"
+    WRONG = "wrong"
 
 
 @dataclass(frozen=True)
 class Checks:
-    """Held-out questions by topic id, names for the held-out conversations, and the conversations themselves.
-
-    A conversation alternates what the user writes with the answer that is expected; "" expects nothing in particular.
-    """
+    """Held-out questions by topic id, names for the held-out conversations, and these as scripts for Dialogue.play."""
 
     questions: dict[str, list[str]]
     names: list[str]
-    conversations: list[list[str]]
+    conversations: list[str]
+
+    def asked(self) -> list[Asked]:
+        """Return the questions one by one."""
+        return [(question, topic) for topic, questions in self.questions.items() for question in questions]
 
 
 def read_checks(path: Path = CHECKS) -> Checks:
@@ -51,83 +71,117 @@ class Guide:
     """The trained model, answering greedily."""
 
     def __init__(self, directory: Path) -> None:
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(directory)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(directory, padding_side="left")
         self.model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
 
-    def answer(self, messages: list[Message]) -> str:
-        """Return the answer to the last of `messages`."""
-        template = self.tokenizer.apply_chat_template
-        inputs = template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-        output = self.model.generate(**inputs, do_sample=False, max_new_tokens=120)
-        text = self.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return str(text)
+    def _answer(self, conversations: Sequence[list[Message]]) -> list[str]:
+        """Return the answers to the last messages of at most ROWS conversations."""
+        inputs = self.tokenizer.apply_chat_template(
+            list(conversations), add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+        )
+        output = self.model.generate(**inputs, do_sample=False, max_new_tokens=MOST_TOKENS)
+        answers = output[:, inputs["input_ids"].shape[1] :]
+        return [str(text) for text in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+    def answers(self, conversations: Sequence[list[Message]]) -> list[str]:
+        """Return the answer to the last message of each conversation."""
+        starts = range(0, len(conversations), ROWS)
+        return [answer for start in starts for answer in self._answer(conversations[start : start + ROWS])]
 
     def converse(self, questions: list[str]) -> list[str]:
         """Return the answers to `questions`, asked one after the other in one conversation."""
         messages: list[Message] = []
         for question in questions:
             messages.append({"role": "user", "content": question})
-            messages.append({"role": "assistant", "content": self.answer(messages)})
+            messages.append({"role": "assistant", "content": self.answers([messages])[0]})
         return [message["content"] for message in messages[1::2]]
 
 
-def expected_answers(corpus: GuideCorpus) -> dict[str, str]:
-    """Return the answer to each topic and each kind of off-topic question, by id."""
-    topics = {topic.id: topic.answer for topic in corpus.topics}
-    return topics | {kind.id: kind.answer for kind in corpus.off_topic}
+class Judge:
+    """Knows what the corpus says."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        kinds = talk.kinds.values()
+        self._refusals = {talk.off_ground_answer(kind, nth) for kind in kinds for nth in range(len(talk.endings))}
+        self._refusals.add(talk.unsure)
+
+    def verdict(self, answer: str, topic: str) -> Verdict:
+        """Judge an answer that opens a conversation; off the guide's ground any refusal is right."""
+        is_refusal = answer in self._refusals
+        if (topic == OFF_GROUND and is_refusal) or (topic != OFF_GROUND and answer == Dialogue(self._talk).ask(topic)):
+            return Verdict.RIGHT
+        return Verdict.DECLINED if is_refusal else Verdict.WRONG
 
 
-def check_questions(guide: Guide, checks: Checks) -> tuple[list[str], int, int]:
-    """Return (a line for each wrong answer, the number of right ones, the number of all)."""
-    answers = expected_answers(read_corpus())
-    topic_of = {answer: topic for topic, answer in answers.items()}
-    wrong, right = [], 0
-    for topic, questions in checks.questions.items():
-        for question in questions:
-            given = guide.converse([question])[0]
-            right += given == answers[topic]
-            if given != answers[topic]:
-                wrong.append(f"{topic}: {question!r} was answered as {topic_of.get(given, repr(given))}")
-    return wrong, right, right + len(wrong)
+def check_questions(guide: Guide, judge: Judge, asked: Sequence[Asked]) -> tuple[Counter[Verdict], list[str]]:
+    """Return how many answers were what, and a line for each wrong one."""
+    answers = guide.answers([[{"role": "user", "content": question}] for question, _ in asked])
+    verdicts = [judge.verdict(answer, topic) for answer, (_, topic) in zip(answers, asked, strict=True)]
+    wrong = [
+        f"{topic}: {question!r} was answered {answer!r}"
+        for verdict, answer, (question, topic) in zip(verdicts, answers, asked, strict=True)
+        if verdict is Verdict.WRONG
+    ]
+    return Counter(verdicts), wrong
 
 
-def check_conversations(guide: Guide, checks: Checks) -> tuple[list[str], int, int]:
-    """Play each conversation with each held-out name. Returns (lines for wrong answers, right, all)."""
+def check_conversations(guide: Guide, talk: Talk, checks: Checks) -> tuple[int, int, list[str]]:
+    """Play each conversation with each held-out name. Returns (right answers, all answers, lines for wrong ones)."""
     wrong, right = [], 0
     for name in checks.names:
-        for turns in checks.conversations:
-            spoken = [turn.replace("{name}", name) for turn in turns]
-            given = guide.converse(spoken[0::2])
-            for question, expected, answer in zip(spoken[0::2], spoken[1::2], given, strict=True):
-                if expected:
-                    right += answer == expected
-                    wrong += [] if answer == expected else [f"{name}: {question!r} was answered {answer!r}"]
-    return wrong, right, right + len(wrong)
+        for script in checks.conversations:
+            turns = Dialogue(talk).play(script, {"name": name})
+            given = guide.converse([question for question, _ in turns])
+            for (question, expected), answer in zip(turns, given, strict=True):
+                right += answer == expected
+                wrong += [] if answer == expected else [f"{name}: {question!r} was answered {answer!r}"]
+    return right, right + len(wrong), wrong
+
+
+def development() -> list[Asked]:
+    """Return the phrasings that are kept out of training."""
+    _, held_out = split(read_talk())
+    return [*held_out.questions, *((question, OFF_GROUND) for question, _ in held_out.off_ground)]
+
+
+def _row(name: str, counts: Counter[Verdict]) -> str:
+    shares = (f"{counts[verdict] / counts.total():.1%}" for verdict in Verdict)
+    return f"| {name} | {counts.total()} | {' | '.join(shares)} |"
+
+
+def _listed(title: str, lines: Iterable[str]) -> list[str]:
+    return ["", f"## {title}", "", *(f"- {line}" for line in lines)]
 
 
 def write_report(directory: Path, steps: int | None = None) -> str:
     """Check the model in `directory`, write the report, and return it."""
     torch.set_num_threads(1)
-    guide, checks = Guide(directory), read_checks()
-    wrong_questions, right, questions = check_questions(guide, checks)
-    wrong_turns, right_turns, turns = check_conversations(guide, checks)
-    lines = [
-        "# aister-guide: held-out checks",
+    guide, checks, talk = Guide(directory), read_checks(), read_talk()
+    judge = Judge(talk)
+    questions, wrong = check_questions(guide, judge, checks.asked())
+    kept, wrong_kept = check_questions(guide, judge, development())
+    right, turns, wrong_turns = check_conversations(guide, talk, checks)
+    head = [
+        "# aister-guide: what it was not trained on",
         "",
         f"- {guide.model.num_parameters():,} parameters, {weight_bytes(directory):,} bytes of weights",
-        f"- {right} of {questions} unseen questions answered with exactly the right answer",
-        f"- {right_turns} of {turns} answers in conversations with {len(checks.names)} unseen names exactly right",
+        f"- {right} of {turns} answers in conversations with {len(checks.names)} unseen names exactly right",
         *([f"- the last training run took {steps} steps"] if steps else []),
         "",
-        "Measured with `python -m training.check_guide`. What was wrong:",
+        "| asked | count | right | declined | confidently wrong |",
+        "|---|---|---|---|---|",
+        _row("questions of checks/guide.toml", questions),
+        _row("phrasings kept out of training", kept),
         "",
-        *(f"- {line}" for line in wrong_questions + wrong_turns),
+        "Measured with `python -m training.check_guide`. The judge is `python -m training.sealed`: see the model card.",
     ]
-    report = "\n".join(lines) + "\n"
+    wrongs = (("Questions", wrong), ("Phrasings kept out", wrong_kept), ("Conversations", wrong_turns))
+    lines = [*head, *(line for title, each in wrongs for line in _listed(f"{title}: what was wrong", each))]
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(report, encoding="utf-8")
-    print("\n".join(lines[:6]), flush=True)
-    return report
+    REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(head), flush=True)
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

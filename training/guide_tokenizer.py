@@ -5,42 +5,43 @@ import random
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from training.guide_conversations import Storyteller, made_up_word
-from training.guide_corpus import GuideCorpus
-from training.patterns import expand
+from training.talk_conversations import Storyteller
+from training.talk_corpus import Talk, lines
+from training.talk_words import made_up_word
 
-VOCABULARY = 2048
+VOCABULARY = 4096
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 
-# A role's token, the text, and the end token; what is not a known role is refused rather than guessed.
+# A role's token, the text, and the end token; what is not a known role is refused rather than guessed. The space
+# before what people write makes a first word the same token as one further on.
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
     "{% for message in messages %}"
     "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
     "{{ raise_exception('A role must be system, user or assistant.') }}"
     "{% endif %}"
-    "{{ '<|' + message['role'] + '|>' + (message['content'] | trim) + '<|end|>' }}"
+    "{{ '<|' + message['role'] + '|>' + (' ' if message['role'] != 'assistant' else '') }}"
+    "{{ (message['content'] | trim) + '<|end|>' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
 
-def _texts(corpus: GuideCorpus, rng: random.Random) -> list[str]:
+def _texts(talk: Talk, rng: random.Random) -> list[str]:
     """Return what the merges are learnt from: answers and questions, names, and some questions as people type them."""
-    texts = [text for topic in corpus.topics for text in (topic.answer, topic.more)]
-    texts += [text for topic in corpus.topics for pattern in topic.ask for text in expand(pattern)[:6]]
-    for fact in corpus.facts:
-        texts += [*fact.tell, *fact.ask, fact.answer, fact.unknown, fact.acknowledge]
-    texts += [" " + value for fact in corpus.facts for value in fact.values]
-    texts += [" " + made_up_word(rng) for _ in range(600)]
-    texts += [kind.answer for kind in corpus.off_topic]
-    storyteller = Storyteller(corpus, rng)
-    return texts + [question for _ in range(400) for question, _ in storyteller.conversation(4)]
+    texts = list(talk.answers())
+    texts += [" " + line for topic in talk.topics.values() for line in lines(topic.ask)]
+    texts += [" " + line for kind in talk.kinds.values() for line in lines(kind.ask)]
+    texts += [" " + line for fact in talk.facts.values() for line in lines(fact.tell + fact.ask)]
+    texts += [" " + value for values in talk.values.values() for value in values]
+    texts += [" " + made_up_word(rng) for _ in range(800)]
+    storyteller = Storyteller(talk, rng)
+    return texts + [" " + question for _ in range(1500) for question, _ in storyteller.conversation(4)]
 
 
-def train_tokenizer(corpus: GuideCorpus, seed: int) -> PreTrainedTokenizerFast:
-    """Return a tokenizer of VOCABULARY tokens with the chat template and the role tokens."""
+def train_tokenizer(talk: Talk, seed: int) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of VOCABULARY tokens and the titles, with the chat template and the role tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -51,7 +52,9 @@ def train_tokenizer(corpus: GuideCorpus, seed: int) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(corpus, random.Random(seed)), trainer)
+    tokenizer.train_from_iterator(_texts(talk, random.Random(seed)), trainer)
+    titles = [f"{topic.title}:" for topic in talk.topics.values() if topic.title]
+    tokenizer.add_tokens([AddedToken(title, normalized=False) for title in titles])  # a topic is chosen in one step
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,

@@ -1,10 +1,14 @@
-"""Trains `aister-guide`, the bundled chat model, from `corpus/guide`.
+"""Trains `aister-guide`, the bundled chat model, from `corpus/talk`.
 
-    python -m training.train_guide --minutes 40 --output inference/bundled/aister-guide
+    python -m training.train_guide --steps 3400 --output inference/bundled/aister-guide
 
 One thread, fixed seeds. With `--steps` the result depends on nothing but the corpus and the versions of the libraries;
 `--minutes` ends sooner on a slow machine; `--start DIR` goes on from a model trained before. Afterwards it writes
 `reports/guide.md` (see check_guide.py).
+
+An answer is chosen by its first token, most of them titles ("Price: ..."). There each topic's target has a part of
+"I", with which every refusal begins: so the model, which takes the likeliest token, refuses unless one topic is clearly
+likelier than DOUBT.
 """
 
 import itertools
@@ -17,19 +21,26 @@ from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from training.check_guide import forbidden_words, write_report
-from training.guide_conversations import SYSTEM_PROMPTS, Storyteller, Turn, length_in_turns
-from training.guide_corpus import read_corpus
 from training.guide_tokenizer import BOS, END, ROLES, train_tokenizer
-from training.optimisation import FURTHER, make_optimisers, train, training_arguments
+from training.optimisation import make_optimisers, train, training_arguments
 from training.publishing import Description, save_description, save_model
+from training.talk_conversations import SYSTEM_PROMPTS, Storyteller, length_in_turns
+from training.talk_corpus import read_talk
+from training.talk_dialogue import Turn
+from training.talk_holdout import split
 
 SEED = 20261122
 CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
-RATE = 4e-3
-INTRODUCTION_POOLS = 14  # the first pools hold facts only: otherwise copying is learnt late, or not at all
-INTRODUCTIONS = 0.3  # this part of the later conversations, too
-CUT = 0.5  # this part of the answers breaks off, as one that was stopped does: cheaper, and their ends are soon known
+RATE = 3e-3
+INTRODUCTION_POOLS = 8  # the first pools hold facts only: otherwise copying is learnt late, or not at all
+INTRODUCTIONS = 0.12  # this part of the later conversations, too
+CUT = 0.75  # this part of the answers breaks off, as one that was stopped does: cheaper, and their ends are soon known
+KEPT_TOKENS = (2, 7)  # of an answer that breaks off: what it is about is chosen there
+DOUBT = 0.3  # the part of "I" in the first token of a topic's answer
+CHOICE_WEIGHT = 4.0  # of an answer's first two tokens in the loss
+LENGTHS = 16  # lengths are padded to its multiples, learnt tokens to LEARNT's: each new shape costs time and memory
+LEARNT = 128
 POOL = 512  # conversations that are sorted by length before batches are cut, so that little is padded
 
 DESCRIPTION = Description(
@@ -45,8 +56,8 @@ DESCRIPTION = Description(
     ],
 )
 
-Example = tuple[list[int], list[int]]
-Batch = tuple[torch.Tensor, torch.Tensor]
+Example = tuple[list[int], list[float], list[bool]]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
@@ -77,11 +88,12 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
 
 
 class Encoder:
-    """Turns conversations into token ids as the chat template would."""
+    """Turns conversations into token ids as the chat template would; `doubtful` are answers that may be withheld."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, doubtful: frozenset[str]) -> None:
         self._encode = tokenizer.backend_tokenizer.encode
         self._id: dict[str, int] = tokenizer.get_vocab()
+        self._doubtful = doubtful
 
     def _text(self, text: str) -> list[int]:
         ids: list[int] = self._encode(text, add_special_tokens=False).ids
@@ -91,35 +103,43 @@ class Encoder:
         return [self._id[ROLES[role]], *ids, self._id[END]]
 
     def example(self, turns: list[Turn], system: str | None, rng: random.Random) -> Example:
-        """Return (token ids, 1 where the token is to be learnt: the answers and their end)."""
+        """Return (token ids, the weight of each in the loss, whether each may as well be a refusal's first)."""
         ids = [self._id[BOS]]
         if system:
-            ids += self._message("system", self._text(system))
-        learnt = [0] * len(ids)
+            ids += self._message("system", self._text(" " + system))
+        weights, doubts = [0.0] * len(ids), [False] * len(ids)
         for question, answer in turns:
-            asked = self._message("user", self._text(question))
+            asked = self._message("user", self._text(" " + question))
             text = self._text(answer)
-            kept = rng.randint(3, 12) if rng.random() < CUT else len(text)
+            kept = rng.randint(*KEPT_TOKENS) if rng.random() < CUT else len(text)
             answered = self._message("assistant", text[:kept])
             ids += asked + answered
-            learnt += [0] * (len(asked) + 1) + [1] * (len(answered) - 2) + [int(kept >= len(text))]
-        return ids[:CONTEXT_TOKENS], learnt[:CONTEXT_TOKENS]
+            weights += [0.0] * (len(asked) + 1) + [CHOICE_WEIGHT] * 2 + [1.0] * (len(answered) - 4)
+            weights.append(float(kept >= len(text)))
+            doubts += [False] * (len(asked) + 1) + [answer in self._doubtful] + [False] * (len(answered) - 2)
+        return ids[:CONTEXT_TOKENS], weights[:CONTEXT_TOKENS], doubts[:CONTEXT_TOKENS]
+
+
+def _padded(ids: list[int]) -> int:
+    return -(-len(ids) // LENGTHS) * LENGTHS
 
 
 def _collate(examples: list[Example], pad: int) -> Batch:
-    longest = max(len(ids) for ids, _ in examples)
+    longest = max(_padded(ids) for ids, _, _ in examples)
     ids = torch.full((len(examples), longest), pad)
-    learnt = torch.zeros((len(examples), longest), dtype=torch.bool)
-    for row, (tokens, marks) in enumerate(examples):
+    weights = torch.zeros((len(examples), longest))
+    doubts = torch.zeros((len(examples), longest), dtype=torch.bool)
+    for row, (tokens, learnt, doubtful) in enumerate(examples):
         ids[row, : len(tokens)] = torch.tensor(tokens)
-        learnt[row, : len(marks)] = torch.tensor(marks, dtype=torch.bool)
-    return ids, learnt
+        weights[row, : len(tokens)] = torch.tensor(learnt)
+        doubts[row, : len(tokens)] = torch.tensor(doubtful)
+    return ids, weights, doubts
 
 
 def batches(
     storyteller: Storyteller, encoder: Encoder, pad: int, introduction_pools: int = INTRODUCTION_POOLS
 ) -> Iterator[Batch]:
-    """Yield batches for ever: (ids, learnt), each (conversations, tokens), at most BATCH_TOKENS tokens with padding."""
+    """Yield batches for ever: (ids, weights, doubts), each (conversations, tokens) of at most BATCH_TOKENS."""
     rng = storyteller.rng
     for round_ in itertools.count():
         pool = []
@@ -132,30 +152,60 @@ def batches(
         pool.sort(key=lambda example: len(example[0]))
         groups: list[list[Example]] = [[]]
         for example in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * len(example[0]) > BATCH_TOKENS:
+            if groups[-1] and (len(groups[-1]) + 1) * _padded(example[0]) > BATCH_TOKENS:
                 groups.append([])
             groups[-1].append(example)
         rng.shuffle(groups)
         yield from (_collate(group, pad) for group in groups)
 
 
-def loss_of(model: Qwen3ForCausalLM, batch: Batch) -> torch.Tensor:
-    """Return the mean cross entropy over the learnt tokens; padded at the right, rows need no mask but the causal."""
-    ids, learnt = batch
+def loss_of(model: Qwen3ForCausalLM, batch: Batch, refusal: int) -> torch.Tensor:
+    """Return the mean cross entropy over the learnt tokens; padded at the right, rows need no mask but the causal.
+
+    Where a token may as well be a refusal's first, DOUBT of the target is the token `refusal`.
+    """
+    ids, weights, doubts = batch
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    wanted = learnt[:, 1:]
-    return functional.cross_entropy(model.lm_head(hidden[wanted]).float(), ids[:, 1:][wanted])
+    places = weights[:, 1:].flatten().nonzero().squeeze(1)
+    weight = functional.pad(weights[:, 1:].flatten()[places], (0, -len(places) % LEARNT))
+    places = functional.pad(places, (0, len(weight) - len(places)))
+    wanted, doubtful = (each[:, 1:].flatten()[places] for each in (ids, doubts))
+    logs = functional.log_softmax(model.lm_head(hidden.flatten(0, 1)[places]).float(), dim=-1)
+    losses = -logs.gather(1, wanted.unsqueeze(1)).squeeze(1)
+    losses = torch.where(doubtful, (1 - DOUBT) * losses - DOUBT * logs[:, refusal], losses)
+    return (losses * weight).sum() / weight.sum()
+
+
+def with_vocabulary(
+    model: Qwen3ForCausalLM, old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast
+) -> Qwen3ForCausalLM:
+    """Return a fresh model for the vocabulary `new` that knows what `model` knows: a token is the mean of its parts."""
+    fresh = make_model(new)
+    embeddings = model.model.embed_tokens.weight.detach()
+    parts = [old.backend_tokenizer.encode(text, add_special_tokens=False).ids for text in _texts_of_tokens(new)]
+    matrix = torch.stack([embeddings[ids].mean(dim=0) if ids else embeddings.mean(dim=0) for ids in parts])
+    state = model.state_dict() | {"model.embed_tokens.weight": matrix, "lm_head.weight": matrix}
+    fresh.load_state_dict(state)
+    return fresh
+
+
+def _texts_of_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return the text of each token; of those that are a part of a character, nothing."""
+    texts = [str(tokenizer.decode([token])) for token in range(len(tokenizer))]
+    return ["" if "\ufffd" in text else text for text in texts]
 
 
 def _begin(start: Path | None) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast, Storyteller]:
     """Return a fresh model, its tokenizer and its source of conversations; or those of `start`."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    storyteller = Storyteller(read_corpus(), random.Random(SEED + bool(start)), forbidden_words())
+    talk, _ = split(read_talk())
+    storyteller = Storyteller(talk, random.Random(SEED + bool(start)), forbidden_words())
+    tokenizer = train_tokenizer(talk, SEED)
     if start:
+        old = PreTrainedTokenizerFast.from_pretrained(start)
         model = Qwen3ForCausalLM.from_pretrained(start, dtype=torch.float32)
-        return model.train(), PreTrainedTokenizerFast.from_pretrained(start), storyteller
-    tokenizer = train_tokenizer(storyteller.corpus, SEED)
+        return with_vocabulary(model, old, tokenizer).train(), tokenizer, storyteller
     return make_model(tokenizer), tokenizer, storyteller
 
 
@@ -163,15 +213,19 @@ def main() -> None:
     """Train, save, check, report."""
     arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"))
     model, tokenizer, storyteller = _begin(arguments.start)
+    tokenizer.save_pretrained(arguments.output)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens", flush=True)
+    doubtful = frozenset(answer for topic in storyteller.talk.topics.values() for answer in topic.answers)
+    refusal = tokenizer(storyteller.talk.unsure, add_special_tokens=False)["input_ids"][0]
     introduction_pools = 0 if arguments.start else INTRODUCTION_POOLS
-    rate = RATE * (FURTHER if arguments.start else 1)
+    rate = RATE
     steps = train(
         model,
         make_optimisers(model, matrix_rate=rate, other_rate=rate),
-        batches(storyteller, Encoder(tokenizer), tokenizer.pad_token_id, introduction_pools),
-        lambda batch: loss_of(model, batch),
+        batches(storyteller, Encoder(tokenizer, doubtful), tokenizer.pad_token_id, introduction_pools),
+        lambda batch: loss_of(model, batch, refusal),
         budget=arguments.budget,
+        checkpoint=arguments.checkpoint,
     )
     save_model(model, tokenizer, arguments.output)
     save_description(DESCRIPTION, arguments.output)
