@@ -107,7 +107,7 @@ def open_and_drop(server: Server) -> int:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server as patient as it always is: what it drops, it does not drop for taking too long."""
+    """A patient server: what it drops, it does not drop for taking too long."""
     with live.start(tmp_path_factory.mktemp("crowds") / "home", PROGRAM, PATIENT="1") as server:
         server.wait_for(live.LOADED)
         asyncio.run(warm(server))
@@ -121,7 +121,7 @@ async def test_two_thousand_opened_and_dropped_leave_nothing(patient: Server) ->
     async with others_are_served(patient):
         few = wire.sockets(patient)
         assert await asyncio.to_thread(open_and_drop, patient) == MANY // 2
-        eventually(lambda: wire.sockets(patient) <= few)
+        await asyncio.to_thread(eventually, lambda: wire.sockets(patient) <= few)
     async with session(patient) as chat:
         assert (await chat.ask("message.create", text="Hello!")).status == "completed"
 
@@ -152,10 +152,10 @@ async def test_who_waits_longest_makes_room_for_others(patient: Server) -> None:
     async with others_are_served(patient):
         few = wire.sockets(patient)
         with many_files(), ExitStack() as stack:
-            opened = open_many(patient, MANY, stack)
+            opened = await asyncio.to_thread(open_many, patient, MANY, stack)
             for half in opened[::2]:
                 send(half, KEYLESS[:40])
-            eventually(lambda: wire.sockets(patient) <= few + crowd.MOST_WAITING)
+            await asyncio.to_thread(eventually, lambda: wire.sockets(patient) <= few + crowd.MOST_WAITING)
             async with session(patient) as chat:
                 assert (await chat.ask("message.create", text="Hello!")).status == "completed"
             kept = [is_open(waiting) for waiting in opened]
