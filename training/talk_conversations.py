@@ -14,7 +14,7 @@ from training.talk_words import made_up_word
 
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
 FROM_PATTERNS = 0.5  # this part of the questions is made from patterns, the others are phrasings, said in other words
-DOUBT = 0.06  # this part of the clear questions is answered as unclear ones are: see train_guide.py
+DOUBT = 0.1  # this part of the clear questions is answered as unclear ones are: see train_guide.py
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
     "You are aister-guide.",

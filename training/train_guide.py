@@ -22,7 +22,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config,
 
 from training.check_guide import forbidden_words, write_report
 from training.guide_tokenizer import BOS, END, ROLES, train_tokenizer
-from training.optimisation import make_optimisers, train, training_arguments
+from training.optimisation import Arguments, make_optimisers, train, training_arguments
 from training.publishing import Description, save_description, save_model
 from training.talk_conversations import SYSTEM_PROMPTS, Storyteller, length_in_turns
 from training.talk_corpus import read_talk
@@ -37,7 +37,7 @@ INTRODUCTION_POOLS = 8  # the first pools hold facts only: otherwise copying is 
 INTRODUCTIONS = 0.12  # this part of the later conversations, too
 CUT = 0.75  # this part of the answers breaks off, as one that was stopped does: cheaper, and their ends are soon known
 KEPT_TOKENS = (2, 7)  # of an answer that breaks off: what it is about is chosen there
-DOUBT = 0.3  # the part of "I" in the first token of a topic's answer
+DOUBT = 0.35  # the part of "I" in the first token of a topic's answer
 CHOICE_WEIGHT = 4.0  # of an answer's first two tokens in the loss
 LENGTHS = 16  # lengths are padded to its multiples, learnt tokens to LEARNT's: each new shape costs time and memory
 LEARNT = 128
@@ -195,16 +195,23 @@ def _texts_of_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     return ["" if "\ufffd" in text else text for text in texts]
 
 
-def _begin(start: Path | None) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast, Storyteller]:
-    """Return a fresh model, its tokenizer and its source of conversations; or those of `start`."""
+def _begin(arguments: Arguments) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast, Storyteller]:
+    """Return a fresh model, its tokenizer and its source of conversations; or a model that knows what `start` knows.
+
+    A run that goes on from its checkpoint keeps its tokenizer, whatever has become of the corpus.
+    """
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     talk, _ = split(read_talk())
-    storyteller = Storyteller(talk, random.Random(SEED + bool(start)), forbidden_words())
+    goes_on = bool(arguments.checkpoint and arguments.checkpoint.exists())
+    storyteller = Storyteller(talk, random.Random(SEED + bool(arguments.start) + 2 * goes_on), forbidden_words())
+    if goes_on:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(arguments.output)
+        return make_model(tokenizer), tokenizer, storyteller
     tokenizer = train_tokenizer(talk, SEED)
-    if start:
-        old = PreTrainedTokenizerFast.from_pretrained(start)
-        model = Qwen3ForCausalLM.from_pretrained(start, dtype=torch.float32)
+    if arguments.start:
+        old = PreTrainedTokenizerFast.from_pretrained(arguments.start)
+        model = Qwen3ForCausalLM.from_pretrained(arguments.start, dtype=torch.float32)
         return with_vocabulary(model, old, tokenizer).train(), tokenizer, storyteller
     return make_model(tokenizer), tokenizer, storyteller
 
@@ -212,7 +219,7 @@ def _begin(start: Path | None) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFas
 def main() -> None:
     """Train, save, check, report."""
     arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"))
-    model, tokenizer, storyteller = _begin(arguments.start)
+    model, tokenizer, storyteller = _begin(arguments)
     tokenizer.save_pretrained(arguments.output)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens", flush=True)
     doubtful = frozenset(answer for topic in storyteller.talk.topics.values() for answer in topic.answers)
