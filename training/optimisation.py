@@ -1,7 +1,8 @@
 """The training loop that both models share: Muon for matrices, AdamW for the rest, a budget of minutes or steps.
 
-One thread; the caller seeds torch. The learning rate rises for 3% of the budget, stays, and falls over its last 60%.
-With a checkpoint file, a run that was killed goes on where it was, but for what its source of batches had made.
+One thread, and the GPU when the model is on it; the caller seeds torch. The learning rate rises for 3% of the budget,
+stays, and falls over its last 60%. With a checkpoint file, a run that was killed goes on where it was, but for what its
+source of batches had made.
 """
 
 import argparse
@@ -90,7 +91,7 @@ class Run:
 
     def restore(self, file: Path) -> None:
         """Go back to what `save` wrote."""
-        state = torch.load(file, weights_only=True)
+        state = torch.load(file, weights_only=True, map_location=next(self.model.parameters()).device)
         self.model.load_state_dict(state["model"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
@@ -135,7 +136,7 @@ def train(
 def _step(
     model: nn.Module, optimisers: list[torch.optim.Optimizer], loss_of: Callable[[Batch], torch.Tensor], batch: Batch
 ) -> float:
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(next(model.parameters()).device.type, torch.bfloat16):
         loss = loss_of(batch)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

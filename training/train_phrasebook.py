@@ -2,8 +2,8 @@
 
     python -m training.train_phrasebook --minutes 60 --output inference/bundled/aister-phrasebook
 
-One thread, fixed seeds; `--checkpoint FILE` lets a run that was killed go on, `--start DIR` goes on from a trained
-model. Afterwards it writes `reports/phrasebook.md`.
+One thread, or a GPU where there is one; fixed seeds. `--checkpoint FILE` lets a run that was killed go on, and
+`--start DIR` goes on from a trained model. Afterwards it writes `reports/phrasebook.md`.
 """
 
 import random
@@ -142,8 +142,8 @@ def _embeddings(model: MarianMTModel) -> torch.Tensor:
 
 def loss_of(model: MarianMTModel, batch: Batch, pad: int) -> torch.Tensor:
     """Return the mean cross entropy over the target tokens."""
-    source, target = batch
-    shifted = torch.cat([torch.full((len(target), 1), pad), target[:, :-1]], 1)
+    source, target = (side.to(model.device) for side in batch)
+    shifted = torch.cat([target.new_full((len(target), 1), pad), target[:, :-1]], 1)
     mask = (source != pad).long()
     hidden = model.model(input_ids=source, attention_mask=mask, decoder_input_ids=shifted, use_cache=False)
     wanted = target != pad
@@ -187,8 +187,11 @@ def main() -> None:
     """Train, save, check, report."""
     arguments = training_arguments("Train aister-phrasebook.", Path("inference/bundled/aister-phrasebook"))
     model, tokenizer, source = _begin(arguments.start, arguments.output)
-    print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens", flush=True)
+    torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens, on {model.device}", flush=True)
     zero_pad_row(model)
+    if arguments.checkpoint and arguments.checkpoint.exists():
+        source.maker.rng.seed(SEED + 2)  # other pairs than those that the run has had
     rate = RATE * (FURTHER if arguments.start else 1)
     steps = train(
         model,
@@ -199,7 +202,7 @@ def main() -> None:
         after_step=lambda: zero_pad_row(model),
         checkpoint=arguments.checkpoint,
     )
-    save_model(model.eval(), tokenizer, arguments.output)
+    save_model(model.cpu().eval(), tokenizer, arguments.output)
     save_lexicon(source.lexicon, arguments.output)
     save_description(DESCRIPTION, arguments.output)
     write_report(arguments.output, steps)
