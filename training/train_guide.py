@@ -1,9 +1,10 @@
 """Trains `aister-guide`, the bundled chat model, from `corpus/talk`.
 
-    python -m training.train_guide --steps 3400 --output inference/bundled/aister-guide
+    python -m training.train_guide --steps 3600 --output inference/bundled/aister-guide
 
-One thread, fixed seeds. With `--steps` the result depends on nothing but the corpus and the versions of the libraries;
-`--minutes` ends sooner on a slow machine; `--start DIR` goes on from a model trained before. Afterwards it writes
+One thread, or a GPU where there is one; fixed seeds. With `--steps` the result depends on nothing but the corpus and
+the versions of the libraries; `--minutes` ends sooner on a slow machine. `--checkpoint FILE` lets a run that was killed
+go on, and `--start DIR` goes on from a trained model, in the vocabulary that the corpus has now. Afterwards it writes
 `reports/guide.md` (see check_guide.py).
 
 An answer is chosen by its first token, most of them titles ("Price: ..."). There each topic's target has a part of
@@ -164,7 +165,7 @@ def loss_of(model: Qwen3ForCausalLM, batch: Batch, refusal: int) -> torch.Tensor
 
     Where a token may as well be a refusal's first, DOUBT of the target is the token `refusal`.
     """
-    ids, weights, doubts = batch
+    ids, weights, doubts = (each.to(model.device) for each in batch)
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     places = weights[:, 1:].flatten().nonzero().squeeze(1)
     weight = functional.pad(weights[:, 1:].flatten()[places], (0, -len(places) % LEARNT))
@@ -221,20 +222,20 @@ def main() -> None:
     arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"))
     model, tokenizer, storyteller = _begin(arguments)
     tokenizer.save_pretrained(arguments.output)
-    print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens", flush=True)
+    torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, on {model.device}", flush=True)
     doubtful = frozenset(answer for topic in storyteller.talk.topics.values() for answer in topic.answers)
     refusal = tokenizer(storyteller.talk.unsure, add_special_tokens=False)["input_ids"][0]
     introduction_pools = 0 if arguments.start else INTRODUCTION_POOLS
-    rate = RATE
     steps = train(
         model,
-        make_optimisers(model, matrix_rate=rate, other_rate=rate),
+        make_optimisers(model, matrix_rate=RATE, other_rate=RATE),
         batches(storyteller, Encoder(tokenizer, doubtful), tokenizer.pad_token_id, introduction_pools),
         lambda batch: loss_of(model, batch, refusal),
         budget=arguments.budget,
         checkpoint=arguments.checkpoint,
     )
-    save_model(model, tokenizer, arguments.output)
+    save_model(model.cpu().eval(), tokenizer, arguments.output)
     save_description(DESCRIPTION, arguments.output)
     write_report(arguments.output, steps)
 
