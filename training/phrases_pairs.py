@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from training.guide_conversations import made_up_word
 from training.phrases_corpus import Phrase, Phrases, bare
 from training.phrases_grammar import plain
+from training.talk_words import made_up_word
 
 LOWER, UPPER, NO_ACCENTS, NO_MARK, ADDED_STOP = 0.22, 0.03, 0.08, 0.2, 0.1
 PHRASES = 0.4  # the share of pairs that are phrases; the rest are filled frames
