@@ -1,6 +1,7 @@
 """Chat: from a draft of a conversation to what the decoder engine takes, and from its answer back to a message."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import msgspec
@@ -72,7 +73,7 @@ class ChatAnswer:
         message = new_message("assistant", text)
         if is_cancelled:
             message = msgspec.structs.replace(message, status="cancelled")
-        self.conversation.messages = [*self.draft, message]
+        self.conversation.stand([*self.draft, message])
         return Result(message=message)
 
 
@@ -80,18 +81,19 @@ def fit(engine: "DecoderEngine", system: str | None, turns: Turns, room_tokens: 
     """Return the prompt's token ids and how many of the oldest messages were left out to make it fit.
 
     Whole turns go, never the system prompt, never the last message. Raises AisterError (text_too_long) when those two
-    alone are too long. The number to leave out is found by halving, so that a long history is not tokenised once for
-    each of its turns.
+    alone are too long.
+
+    They go in steps of a quarter of the room, counted from the conversation's beginning: so the next turns leave out
+    the same and are read from the kept cache. If each turn left out one more, the whole prompt would be read each time.
     """
+    prompt = encode(engine, system, turns)
+    if len(prompt) <= room_tokens:
+        return prompt, 0
     starts = [position for position, (role, _) in enumerate(turns) if role == "user"]
-    low, high = 0, len(starts) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if len(encode(engine, system, turns[starts[middle] if middle else 0 :])) <= room_tokens:
-            high = middle
-        else:
-            low = middle + 1
-    left_out = starts[low] if low else 0
+    least = first_of(starts, lambda start: len(encode(engine, system, turns[start:])) <= room_tokens)
+    step_tokens = max(1, room_tokens // 4)
+    enough_tokens = -(-asked_tokens(engine, system, turns, least) // step_tokens) * step_tokens
+    left_out = first_of(starts, lambda start: asked_tokens(engine, system, turns, start) >= enough_tokens)
     prompt = encode(engine, system, turns[left_out:])
     if len(prompt) > room_tokens:
         message = (
@@ -100,6 +102,19 @@ def fit(engine: "DecoderEngine", system: str | None, turns: Turns, room_tokens: 
         )
         raise AisterError("text_too_long", message, param="text")
     return prompt, left_out
+
+
+def first_of(starts: list[int], claim: Callable[[int], bool]) -> int:
+    """Return the first of which a claim holds that holds of all after it, or the last one.
+
+    Found by halving, so that a long history is not tokenised once for each of its turns.
+    """
+    return starts[min(bisect_left(starts, True, key=claim), len(starts) - 1)]
+
+
+def asked_tokens(engine: "DecoderEngine", system: str | None, turns: Turns, start: int) -> int:
+    """Return how long the prompt of the user message at `start` was with all before it: later turns don't change it."""
+    return len(encode(engine, system, turns[: start + 1]))
 
 
 def encode(engine: "DecoderEngine", system: str | None, turns: Turns) -> list[int]:

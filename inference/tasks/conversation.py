@@ -5,14 +5,16 @@ when the answer stands, so a request that fails leaves it as it was.
 """
 
 import secrets
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import msgspec
 
 from inference.errors import AisterError
-from inference.protocol import Message, NewMessage, Role
+from inference.protocol import MAX_MESSAGES, Message, NewMessage, Role
 
 MAX_TEXT_CHARACTERS = 100_000
+MAX_CONVERSATION_CHARACTERS = 500_000
 
 
 def new_message_id() -> str:
@@ -66,6 +68,18 @@ class Conversation:
                 return self.messages[: position + 1]
         raise AisterError("nothing_to_answer")
 
+    def stand(self, messages: list[Message]) -> None:
+        """Let an answered draft be the conversation.
+
+        When it has grown past MAX_MESSAGES or MAX_CONVERSATION_CHARACTERS, the oldest whole turns are forgotten until a
+        quarter of that is free again; never the last turn.
+        """
+        if exceeds(messages, 1.0):
+            starts = [position for position, message in enumerate(messages) if message.role == "user"]
+            fits = bisect_left(starts, True, key=lambda start: not exceeds(messages[start:], 0.75))
+            messages = messages[starts[min(fits, len(starts) - 1)] :]
+        self.messages = messages
+
     def load(self, messages: Iterable[NewMessage]) -> None:
         """Replace all messages; raise AisterError (empty_text, text_too_long) and change nothing when one is wrong."""
         loaded = [
@@ -78,3 +92,9 @@ class Conversation:
             for position, message in enumerate(messages)
         ]
         self.messages = loaded
+
+
+def exceeds(messages: list[Message], part: float) -> bool:
+    """Say whether messages take more than that part of what a conversation may."""
+    characters = sum(len(message.text) for message in messages)
+    return len(messages) > part * MAX_MESSAGES or characters > part * MAX_CONVERSATION_CHARACTERS

@@ -88,7 +88,8 @@ def test_every_setting_can_be_updated(settings: type[msgspec.Struct], update: ty
 
 
 def test_the_limits_in_the_text_are_those_of_the_code() -> None:
-    texts = (conversation.MAX_TEXT_CHARACTERS, translation.MAX_TEXT_CHARACTERS, translation.MAX_TOTAL_CHARACTERS)
+    texts = (translation.MAX_TEXT_CHARACTERS, translation.MAX_TOTAL_CHARACTERS)
+    texts += (conversation.MAX_TEXT_CHARACTERS, conversation.MAX_CONVERSATION_CHARACTERS)
     counts = (protocol.MAX_OPEN_REQUESTS, protocol.MAX_MESSAGES, protocol.MAX_STOPS, protocol.MAX_INVALID_FRAMES)
     for number in (protocol.MAX_FRAME_BYTES, *counts, *texts, translation.MAX_TEXTS):
         assert re.search(rf"(?<![\d,]){number:,}(?!,?\d)", PROTOCOL), number

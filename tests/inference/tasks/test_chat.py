@@ -1,5 +1,6 @@
 """Chat: what is left out of a long conversation, and whose settings count."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engines.base import Delta
+from inference.engines.decoder import DecoderEngine
 from inference.engines.generation import Sampling
 from inference.errors import AisterError
 from inference.protocol import ChatSettings
 from inference.tasks.chat import ChatAnswer, fit
-from inference.tasks.conversation import Conversation
+from inference.tasks.conversation import Conversation, new_message
+from tests.inference.engines.small_decoders import CONFIGS, Driver, save_decoder
 
 
 class WordsText:
@@ -42,10 +45,10 @@ def test_a_conversation_that_fits_is_kept_whole() -> None:
 
 
 def test_the_oldest_whole_turns_are_left_out_never_the_system_prompt_nor_the_last_message() -> None:
+    prompt, left_out = fit(engine(), "be brief", turns(3, 3, 3, 3, 3), 22)
+    assert (len(prompt), left_out) == (3 + 3 * 4, 2)
     prompt, left_out = fit(engine(), "be brief", turns(3, 3, 3, 3, 3), 14)
     assert (len(prompt), left_out) == (3 + 4, 4)
-    prompt, left_out = fit(engine(), "be brief", turns(3, 3, 3, 3, 3), 15)
-    assert (len(prompt), left_out) == (15, 2)
 
 
 def test_a_message_too_long_by_itself_is_refused() -> None:
@@ -55,15 +58,50 @@ def test_a_message_too_long_by_itself_is_refused() -> None:
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=41).filter(lambda words: len(words) % 2), st.integers(10, 60))
-def test_as_little_as_possible_is_left_out_and_few_tries_are_made(words: list[int], room: int) -> None:
+def test_what_is_left_out_makes_the_rest_fit_and_few_tries_are_made(words: list[int], room: int) -> None:
     model, all_turns = engine(), turns(*words)
     prompt, left_out = fit(model, None, all_turns, room)
     assert len(prompt) <= room
     assert left_out % 2 == 0
     assert len(prompt) == len(WordsText().encode(all_turns[left_out:]))
-    if left_out:
-        assert len(WordsText().encode(all_turns[left_out - 2 :])) > room
-    assert model.text.calls <= 8
+    assert (left_out > 0) == (len(WordsText().encode(all_turns)) > room)
+    assert model.text.calls <= 20
+
+
+@given(st.lists(st.integers(0, 9), min_size=41, max_size=41), st.integers(80, 120))
+def test_a_full_conversation_leaves_out_the_same_for_some_turns_each_time(words: list[int], room: int) -> None:
+    all_turns = turns(*words)
+    cuts, free = [], []
+    for length in range(1, len(all_turns) + 1, 2):
+        prompt, left_out = fit(engine(), None, all_turns[:length], room)
+        if left_out and left_out != (cuts or [0])[-1]:
+            free.append(room - len(prompt))
+        cuts.append(left_out)
+    assert cuts == sorted(cuts)
+    turn = 2 * 10  # at most: tokens of a question and an answer
+    assert min(free, default=room) >= room // 4 - 2 * turn
+    all_tokens = len(WordsText().encode(all_turns))
+    assert len(set(cuts)) - 1 <= 1 + all_tokens // (room // 4)
+
+
+def test_turns_of_a_full_conversation_are_read_from_the_cache(tmp_path: Path) -> None:
+    directory = save_decoder(CONFIGS["llama"], tmp_path)
+    driver = Driver(DecoderEngine.load(directory, threads=1, max_rows=2, cache_bytes=2**24))
+    question = "hello, world! " * 3
+    said_before = [(new_message("user", question), new_message("assistant", "")) for _ in range(30)]
+    conversation = Conversation(message for turn in said_before for message in turn)
+    cached = []
+    for _ in range(8):
+        draft = conversation.draft_with(question)
+        answer = ChatAnswer(conversation, draft, ChatSettings(max_tokens=2, temperature=0.0))
+        request = answer.prepare(driver.engine, "key")
+        (said,) = driver.run(request)
+        for text in said.deltas:
+            answer.hear(Delta(text))
+        answer.conclude(is_cancelled=False)
+        assert answer.truncated
+        cached.append(said.end.usage.cached_tokens / len(request.prompt))
+    assert sum(part > 0.8 for part in cached[1:]) >= 5, cached
 
 
 def test_a_session_s_settings_go_before_the_model_s_own() -> None:

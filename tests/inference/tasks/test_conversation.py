@@ -3,8 +3,8 @@
 import pytest
 
 from inference.errors import AisterError
-from inference.protocol import Message, NewMessage, Role
-from inference.tasks.conversation import MAX_TEXT_CHARACTERS, Conversation, new_message
+from inference.protocol import MAX_MESSAGES, Message, NewMessage, Role
+from inference.tasks.conversation import MAX_CONVERSATION_CHARACTERS, MAX_TEXT_CHARACTERS, Conversation, new_message
 
 
 @pytest.fixture
@@ -72,3 +72,25 @@ def test_a_conversation_that_can_not_be_loaded_changes_nothing(conversation: Con
         conversation.load([NewMessage("assistant", "x"), NewMessage("user", " ")])
     assert (caught.value.code, caught.value.param) == ("empty_text", "messages[1].text")
     assert texts(conversation.messages) == ["a", "b", "c", "d"]
+
+
+def talk(count: int, characters: int = 1) -> list[Message]:
+    return [new_message("user" if number % 2 == 0 else "assistant", "x" * characters) for number in range(count)]
+
+
+def test_a_conversation_forgets_its_oldest_turns_when_it_has_too_many_messages() -> None:
+    conversation = Conversation()
+    conversation.stand(whole := talk(MAX_MESSAGES))
+    assert conversation.messages == whole
+    conversation.stand(longer := [*whole, *talk(2)])
+    assert conversation.messages == longer[-MAX_MESSAGES * 3 // 4 :]
+
+
+def test_a_conversation_forgets_its_oldest_turns_when_it_is_too_long_but_never_the_last() -> None:
+    conversation = Conversation()
+    conversation.stand(whole := talk(10, MAX_CONVERSATION_CHARACTERS // 10))
+    assert conversation.messages == whole
+    conversation.stand(longer := [*whole, *talk(2)])
+    assert conversation.messages == longer[-8:]
+    conversation.stand(last := talk(2, MAX_CONVERSATION_CHARACTERS))
+    assert conversation.messages == last
