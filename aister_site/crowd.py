@@ -18,7 +18,7 @@ BEING_ANSWERED = 256  # requests over HTTP for which there should be files besid
 UNLIMITED = 1_000_000
 
 
-class Transport(Protocol):
+class Droppable(Protocol):
     """What the crowd does with a connection."""
 
     def abortConnection(self) -> None:  # noqa: N802  # Twisted's name
@@ -31,25 +31,25 @@ class Crowd:
     def __init__(self, most_open: int, most_waiting: int = MOST_WAITING) -> None:
         self.most_open = most_open
         self.most_waiting = most_waiting
-        self.open: set[Transport] = set()
-        self.waiting: dict[Transport, None] = {}  # the one that has waited longest comes first
+        self.open: set[Droppable] = set()
+        self.waiting: dict[Droppable, None] = {}  # the one that has waited longest comes first
 
-    def join(self, transport: Transport) -> None:
+    def join(self, transport: Droppable) -> None:
         """A connection is made, and waits."""
         self.open.add(transport)
         self.wait(transport)
 
-    def wait(self, transport: Transport) -> None:
+    def wait(self, transport: Droppable) -> None:
         """Nothing is done for a connection from now on; nothing happens when it is gone."""
         if transport in self.open:
             self.waiting.setdefault(transport)
             self.make_room()
 
-    def serve(self, transport: Transport) -> None:
+    def serve(self, transport: Droppable) -> None:
         """A connection's request is whole: it waits no more."""
         self.waiting.pop(transport, None)
 
-    def leave(self, transport: Transport) -> None:
+    def leave(self, transport: Droppable) -> None:
         """A connection is lost; nothing happens when it was dropped before."""
         self.open.discard(transport)
         self.waiting.pop(transport, None)

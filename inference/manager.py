@@ -15,7 +15,8 @@ Each model has a slot, and a slot is in one of four states:
 
 Threads: everything public may be called from any thread; `lease` from an event loop. One loader thread, started at
 first use, loads and drains, one model after the other and outside the lock, so whoever waits for a loaded model never
-waits for another's load.
+waits for another's load. A timer's thread for each model that may be idle for too long, one a model at most, looks and
+hands what is to go to the loader.
 
 Promises: however many ask at once, a model is loaded once. A failed load is told to all who wait, and to all who ask
 within the next `RETRY_PAUSE_S`; then it is tried again. A model with leases stays; one without goes when its keep-alive
@@ -270,9 +271,14 @@ class ModelManager:
         """Look in `wait_s` seconds whether the slot's model has been idle for too long. Called with the lock held."""
         if self.is_closed or math.isinf(wait_s):
             return
-        slot.expiry = threading.Timer(wait_s, self.expire, [slot])
-        slot.expiry.daemon = True
-        slot.expiry.start()
+        timer = threading.Timer(wait_s, self.expire, [slot])
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError as fault:  # no thread to be had: whoever gives back the next lease tries again
+            log.warning("Nobody looks whether model %s has been idle for too long: %s.", slot.entry.id, fault)
+        else:
+            slot.expiry = timer
 
     def expire(self, slot: Slot) -> None:
         """Let the slot's model go if its keep-alive is over, else look again when it would be. On a timer's thread."""

@@ -39,7 +39,7 @@ class Queued:
 
 R = TypeVar("R", bound=EngineRequest)
 News = Progress | Queued
-Listener = Callable[[News], None]
+Hear = Callable[[News], None]
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Ticket:
     """Who hears of a request, until when it may wait, and the position last told."""
 
     loop: asyncio.AbstractEventLoop
-    listener: Listener
+    listener: Hear
     deadline_s: float
     position: int = 0
 
@@ -108,7 +108,7 @@ class Scheduler(Generic[R]):
 
     # -- any thread ---------------------------------------------------------------------------------------------------
 
-    def submit(self, request: R, listener: Listener) -> None:
+    def submit(self, request: R, listener: Hear) -> None:
         """Queue a request; `listener` hears of it on the calling thread's event loop.
 
         Raises AisterError: what `engine.check` says, `overloaded` when the queue is full, `restarting` when the
@@ -276,7 +276,7 @@ class Scheduler(Generic[R]):
 
     def deliver(self, outputs: Iterable[tuple[EngineRequest, News]]) -> None:
         """Tell the listeners, one call for each event loop. A request that has been told its end hears nothing more."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Listener, News]]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Hear, News]]] = {}
         ended = 0
         for request, news in outputs:
             is_end = isinstance(news, Finished | Failed)
@@ -289,7 +289,7 @@ class Scheduler(Generic[R]):
         for loop, calls in by_loop.items():
             self.tell(loop, calls)
 
-    def tell(self, loop: asyncio.AbstractEventLoop, calls: list[tuple[Listener, News]]) -> None:
+    def tell(self, loop: asyncio.AbstractEventLoop, calls: list[tuple[Hear, News]]) -> None:
         """Call the listeners on their loop. A loop that has closed has nobody left to tell."""
         try:
             loop.call_soon_threadsafe(call_listeners, calls)
@@ -297,7 +297,7 @@ class Scheduler(Generic[R]):
             log.warning("An event loop closed before %d outputs of model %s reached it.", len(calls), self.name)
 
 
-def call_listeners(calls: list[tuple[Listener, News]]) -> None:
+def call_listeners(calls: list[tuple[Hear, News]]) -> None:
     """Call each listener; one that raises does not keep the others from hearing. Runs on the event loop."""
     for listener, news in calls:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Timer
 
 import pytest
 from hypothesis import given
@@ -238,6 +238,22 @@ async def test_a_model_that_loads_for_longer_than_its_keep_alive_goes_afterwards
     await asyncio.to_thread(expiry.join)
     loads.gate.set()
     await asyncio.wrap_future(loading)
+    clock.now_s += 1
+    await until(forgetful, State.ABSENT)
+
+
+async def test_a_lease_can_be_given_back_when_no_timer_can_start_and_the_next_one_looks_again(
+    forgetful: ModelManager, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(_timer: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Timer, "start", start)
+        await use(forgetful, "a")
+    assert forgetful.slots["a"].leases == 0
+    assert "Nobody looks whether model a has been idle for too long" in caplog.text
+    await use(forgetful, "a")
     clock.now_s += 1
     await until(forgetful, State.ABSENT)
 

@@ -86,6 +86,11 @@ def test_a_process_may_open_as_many_files_as_it_needs(
     assert limits[-1] == ((expected if len(limits) > 1 else soft), hard)
 
 
+def test_a_system_that_counts_no_files_sets_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "resource", None)
+    assert crowd.raise_file_limit(5_000) == crowd.hard_file_limit() == crowd.UNLIMITED
+
+
 def test_a_system_that_promises_more_files_than_it_gives_is_believed_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_which: int, _pair: tuple[int, int]) -> None:
         raise ValueError("current limit exceeds maximum limit")
