@@ -137,9 +137,10 @@ def is_unexpected(record: logging.LogRecord) -> bool:
 def tell_origins_only(record: logging.LogRecord) -> bool:
     """Leave addresses out of what Django says of a form that came from elsewhere, but for the origins: they say why.
 
-    What is before its arguments is then the reason, of which there are few.
+    What is before its arguments is then the reason, of which there are few. Django is set up twice, and each time has
+    this done: the second time there is no path left.
     """
-    if isinstance(record.args, tuple):
+    if isinstance(record.args, tuple) and len(record.args) > 1:
         reason, dash, about = re.sub(r"(https?://[^/\s]*)\S*", r"\1", str(record.args[0])).partition(" - ")
         record.msg, record.args = f"Forbidden ({reason}{dash}%s)", (about,)
     return True
