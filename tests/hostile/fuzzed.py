@@ -66,7 +66,7 @@ MESSAGES = st.lists(
     max_size=3,
 ).map(lambda messages: "[" + ",".join(messages) + "]")
 
-# Every event that a client has, with its fields; a test holds this to inference/protocol.py.
+# Every event that a client has, with its fields; a test holds this to inference/protocol/.
 FIELDS: dict[str, dict[str, Strategy[str]]] = {
     "message.create": {"text": TEXTS},
     "message.edit": {"message_id": TEXTS, "text": TEXTS},
