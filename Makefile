@@ -3,7 +3,8 @@
 # make torture: what makes sure of the ledger, in full: ROUNDS times kill -9, on SQLite and on PostgreSQL; and ten times
 # as many orders of what clients may send; and of hostile clients: FUZZED events and frames that are nearly right.
 # make soak: a server of its own under mixed traffic for MINUTES, with figures and a picture in OUT.
-# make bench: measure speed against peers: RUNS of each row (ROWS names some of them), to benchmarks/RESULTS.md.
+# make bench: measure speed against peers: RUNS of each row (ROWS names some of them), to benchmarks/RESULTS.md; when the
+#   machine is busy, wait up to WAIT minutes.
 # Needs Python 3.11 or newer and a package registry; everything else goes into .venv.
 
 VENV := .venv
@@ -36,8 +37,9 @@ soak: $(VENV)/.soak
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --out $(OUT)
 
 bench: RUNS ?= 5
+bench: WAIT ?= 0
 bench: $(VENV)/.soak
-	$(BIN)/python -m benchmarks.speed $(ROWS) --runs $(RUNS) --out benchmarks
+	$(BIN)/python -m benchmarks.speed $(ROWS) --runs $(RUNS) --wait $(WAIT) --out benchmarks
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

@@ -8,6 +8,7 @@ import argparse
 import os
 import platform
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -26,21 +27,23 @@ from benchmarks.speed.scale import SCALES, Scale
 
 PACKAGES = ("torch", "transformers", "ctranslate2", "daphne", "channels")
 ALL = [*ROWS, "curves"]
+WAIT_S = 10
 
 
 def main() -> int:
     """Measure what the command line names; return the exit code."""
     options = read_options()
     options.out.mkdir(parents=True, exist_ok=True)
-    code = 0
+    code, until_s = 0, time.monotonic() + 60 * options.wait
     if not options.again:
         shapes.llama(SCALES[options.scale].shape)
         for name in options.rows or ALL:
             print(f"{name} ...", flush=True)
             try:
-                measure(name, options)
+                measure_when_quiet(name, options, until_s)
             except machine.BusyError as fault:
-                print(f"{fault} Wait until it is quiet, or say --busy and have the results marked.", file=sys.stderr)
+                advice = "Wait until it is quiet, with --wait or without, or say --busy and have the results marked."
+                print(f"{fault} {advice}", file=sys.stderr)
                 return 2
             except running.SideError as fault:
                 print(f"{name} could not be measured: {fault}", file=sys.stderr)
@@ -58,6 +61,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--scale", choices=SCALES, default="full", help="how much is measured (full)")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="where results are kept")
     parser.add_argument("--busy", action="store_true", help="measure on a busy machine too, and mark the results")
+    parser.add_argument("--wait", type=float, default=0, metavar="MINUTES", help="wait so long for a quiet machine (0)")
     parser.add_argument("--again", action="store_true", help="write RESULTS.md once more from what was kept")
     options = parser.parse_args()
     if unknown := [name for name in options.rows if name not in ALL]:
@@ -65,6 +69,17 @@ def read_options() -> argparse.Namespace:
     if options.runs < 1 or options.threads < 1:
         parser.error("--runs and --threads take 1 or more")
     return options
+
+
+def measure_when_quiet(name: str, options: argparse.Namespace, until_s: float) -> None:
+    """Measure, again and again until the machine was quiet meanwhile; raise BusyError when the time is over."""
+    while True:
+        try:
+            return measure(name, options)
+        except machine.BusyError:
+            if time.monotonic() > until_s:
+                raise
+        time.sleep(WAIT_S)
 
 
 def measure(name: str, options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """What benchmarks of speed make of figures: on some that were made up. And one small row, measured and written down."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.speed import __main__ as command_line
 from benchmarks.speed import machine, report, results
 from benchmarks.speed.machine import BusyError, Moment, Process
 from benchmarks.speed.results import Measured, Point, Results, SideRuns
@@ -123,6 +125,30 @@ def test_a_busy_machine_is_refused_and_who_is_busy_is_named() -> None:
 def test_time_that_the_host_gave_to_other_guests_counts() -> None:
     with pytest.raises(BusyError, match="other guests of the host"):
         machine.check_quiet(IDLE, moment(10, 100, (1, 2, 3), stolen_s=2), OURS)
+
+
+@pytest.mark.parametrize(("busy", "measured_rows"), [(2, 1), (3, 0)])
+def test_a_row_is_tried_again_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, busy: int, measured_rows: int
+) -> None:
+    faults = [BusyError("busy")] * busy
+    done: list[str] = []
+    monkeypatch.setattr(
+        command_line, "measure", lambda name, _: done.append(name) if not faults else throw(faults.pop())
+    )
+    now_s = iter([10.0, 20.0, 30.0])
+    monkeypatch.setattr(command_line.time, "monotonic", lambda: next(now_s))
+    monkeypatch.setattr(command_line.time, "sleep", lambda _: None)
+    try:
+        command_line.measure_when_quiet("turn", argparse.Namespace(), 25.0)
+    except BusyError:
+        assert not measured_rows
+    assert len(done) == measured_rows
+
+
+def throw(fault: BusyError) -> None:
+    """Raise it."""
+    raise fault
 
 
 def test_a_process_that_began_in_between_counts_from_nothing() -> None:
