@@ -23,7 +23,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config,
 
 from training.check_guide import forbidden_words, write_report
 from training.guide_tokenizer import BOS, END, ROLES, train_tokenizer
-from training.optimisation import Arguments, make_optimisers, train, training_arguments
+from training.optimisation import FURTHER, Arguments, make_optimisers, train, training_arguments
 from training.publishing import Description, save_description, save_model
 from training.talk_conversations import SYSTEM_PROMPTS, Storyteller, length_in_turns
 from training.talk_corpus import read_talk
@@ -35,10 +35,10 @@ CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
 RATE = 3e-3
 INTRODUCTION_POOLS = 8  # the first pools hold facts only: otherwise copying is learnt late, or not at all
-INTRODUCTIONS = 0.12  # this part of the later conversations, too
+INTRODUCTIONS = 0.25  # this part of the later conversations, too
 CUT = 0.75  # this part of the answers breaks off, as one that was stopped does: cheaper, and their ends are soon known
 KEPT_TOKENS = (2, 7)  # of an answer that breaks off: what it is about is chosen there
-DOUBT = 0.35  # the part of "I" in the first token of a topic's answer
+DOUBT = 0.25  # the part of "I" in the first token of a topic's answer
 CHOICE_WEIGHT = 4.0  # of an answer's first two tokens in the loss
 LENGTHS = 16  # lengths are padded to its multiples, learnt tokens to LEARNT's: each new shape costs time and memory
 LEARNT = 128
@@ -227,9 +227,10 @@ def main() -> None:
     doubtful = frozenset(answer for topic in storyteller.talk.topics.values() for answer in topic.answers)
     refusal = tokenizer(storyteller.talk.unsure, add_special_tokens=False)["input_ids"][0]
     introduction_pools = 0 if arguments.start else INTRODUCTION_POOLS
+    rate = RATE * (FURTHER if arguments.start else 1)
     steps = train(
         model,
-        make_optimisers(model, matrix_rate=RATE, other_rate=RATE),
+        make_optimisers(model, matrix_rate=rate, other_rate=rate),
         batches(storyteller, Encoder(tokenizer, doubtful), tokenizer.pad_token_id, introduction_pools),
         lambda batch: loss_of(model, batch, refusal),
         budget=arguments.budget,
