@@ -75,11 +75,13 @@ def measure_when_quiet(name: str, options: argparse.Namespace, until_s: float) -
     """Measure, again and again until the machine was quiet meanwhile; raise BusyError when the time is over."""
     while True:
         try:
-            return measure(name, options)
+            measure(name, options)
         except machine.BusyError:
             if time.monotonic() > until_s:
                 raise
-        time.sleep(WAIT_S)
+            time.sleep(WAIT_S)
+        else:
+            return
 
 
 def measure(name: str, options: argparse.Namespace) -> None:
