@@ -1,9 +1,9 @@
 """Trains `aister-phrasebook`, the bundled translation model, from `corpus/phrases`.
 
-    python -m training.train_phrasebook --minutes 60 --output inference/bundled/aister-phrasebook
+    python -m training.train_phrasebook --minutes 60 --output DIRECTORY
 
 One thread, or a GPU where there is one; fixed seeds. `--checkpoint FILE` lets a run that was killed go on, and
-`--start DIR` goes on from a trained model. Afterwards it writes `reports/phrasebook.md`.
+`--start DIR` goes on from a trained model. Afterwards it writes `reports/phrases.md`.
 """
 
 import random
@@ -19,7 +19,7 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTo
 from inference.engines.lexicon import FILE, Lexicon
 from training import guide_corpus
 from training.check_guide import forbidden_words
-from training.check_phrasebook import write_report
+from training.check_phrases import write_report
 from training.optimisation import FURTHER, make_optimisers, train, training_arguments
 from training.phrasebook_masks import make_lexicon, masked
 from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
