@@ -134,14 +134,22 @@ def is_unexpected(record: logging.LogRecord) -> bool:
     return record.exc_info is not None
 
 
+ORIGIN = re.compile(r"https?://[\w.:\[\]-]+(?=/|$)|null$", re.ASCII)
+
+
 def tell_origins_only(record: logging.LogRecord) -> bool:
-    """Leave addresses out of what Django says of a form that came from elsewhere, but for the origins: they say why.
+    """Leave out what a client sent of what Django says of a form that came from elsewhere, but for the origin: it says
+    why.
 
     What is before its arguments is then the reason, of which there are few. Django is set up twice, and each time has
     this done: the second time there is no path left.
     """
     if isinstance(record.args, tuple) and len(record.args) > 1:
-        reason, dash, about = re.sub(r"(https?://[^/\s]*)\S*", r"\1", str(record.args[0])).partition(" - ")
+        reason, dash, about = str(record.args[0]).partition(" - ")
+        sent, fault, rest = about.rpartition(" does not match")
+        origin = ORIGIN.match(sent)
+        if fault:
+            about = f"{origin[0] if origin else 'what is no address'}{fault}{rest}"
         record.msg, record.args = f"Forbidden ({reason}{dash}%s)", (about,)
     return True
 

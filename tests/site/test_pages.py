@@ -38,22 +38,48 @@ def test_a_form_out_of_date_says_so() -> None:
     assert "This page was out of date" in response.text
 
 
-def test_forms_out_of_date_do_not_flood_the_log_but_each_reason_is_told(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of refused forms, with filters that have seen none, twice: asgi.py sets up Django again."""
     log = logging.getLogger("django.security.csrf")
     made = DictConfigurator(settings.LOGGING).configure_filter
     names = settings.LOGGING["loggers"][log.name]["filters"]
-    # twice, as in a server, where asgi.py sets up Django again
-    monkeypatch.setattr(log, "filters", [made(settings.LOGGING["filters"][name]) for name in 2 * names])
+    monkeypatch.setattr(log, "filters", [made(dict(settings.LOGGING["filters"][name])) for name in 2 * names])
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged of refused forms."""
+    return [record.getMessage() for record in caplog.records if record.name == "django.security.csrf"]
+
+
+@pytest.mark.usefixtures("refusals")
+def test_forms_out_of_date_do_not_flood_the_log_but_each_reason_is_told(caplog: pytest.LogCaptureFixture) -> None:
     page = Client(enforce_csrf_checks=True)
     for number in range(3):
         page.post("/sign-in", {"code": "x"})
         page.post("/sign-in", {"code": "x"}, headers={"Origin": f"https://{number}.example/x?secret"})
-    assert [record.getMessage() for record in caplog.records if record.name == log.name] == [
+    assert told(caplog) == [
         "Forbidden (CSRF cookie not set.)",
         "Forbidden (Origin checking failed - https://0.example does not match any trusted origins.)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ("null", "null"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("https://name:secret@a.example", "what is no address"),
+        ("https://a.example secret", "what is no address"),
+        ("secret does not match", "what is no address"),
+    ],
+)
+@pytest.mark.usefixtures("refusals")
+def test_only_the_origin_of_a_form_from_elsewhere_is_logged(
+    sent: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Client(enforce_csrf_checks=True).post("/sign-in", {"code": "x"}, headers={"Origin": sent})
+    assert told(caplog) == [f"Forbidden (Origin checking failed - {said} does not match any trusted origins.)"]
 
 
 @override_settings(ROOT_URLCONF="tests.site.test_pages")
