@@ -25,6 +25,7 @@ from aister_site.guard import GUARDED
 from aister_site.http_protocol import WHOLE_REQUEST_S, Channel
 from aister_site.socket_protocol import CLOSE_HANDSHAKE_S, SessionProtocol
 
+ACCEPT_S = 20  # after that a handshake is refused with 403; it takes a server that has no time for anything
 BACKLOG = 4_096  # after Twisted's 50, one of many that come at once waits a second before it tries again
 
 
@@ -63,7 +64,8 @@ class Server(daphne.server.Server):
     """Daphne, with the arguments it always had; `on_stop` is awaited before the last sessions are cut."""
 
     def __init__(self, application: Any, *, on_stop: Callable[[], Awaitable[None]] = nothing, **options: Any) -> None:
-        super().__init__(application, server_name="", **{**options, "signal_handlers": False})
+        options = {"websocket_connect_timeout": ACCEPT_S, **options, "signal_handlers": False}
+        super().__init__(application, server_name="", **options)
         self.on_stop = on_stop
         self.crowd = crowd.for_sessions(settings.CONFIGURATION.AISTER_SESSIONS)
         self.ports: list[Any] = []
@@ -111,7 +113,7 @@ class Server(daphne.server.Server):
         self.http_factory.timeOut = WHOLE_REQUEST_S
         self.ws_factory.protocol = SessionProtocol
         self.ws_factory.setProtocolOptions(
-            openHandshakeTimeout=0,  # the client has done its part; if we are slow, Daphne gives up after 20 s
+            openHandshakeTimeout=0,  # the client has done its part; if we are slow, Daphne gives up after ACCEPT_S
             closeHandshakeTimeout=CLOSE_HANDSHAKE_S,
             failByDrop=False,  # a frame over Daphne's limit is told 1009 too
             allowNullOrigin=True,  # that of a page opened from a file; each call sets it anew

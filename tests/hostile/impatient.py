@@ -1,7 +1,7 @@
 """`manage.py serve` with little patience, so that tests need not wait long, and with a body that never ends, /endless.
 
 What Twisted would log, were it not silenced, ends up in the log too: a test that finds no traceback there finds none at
-all. `PATIENT=1` leaves the patience as it is, but for a request, which it awaits longer than any test takes; `STOCK=1`
+all. `PATIENT=1` leaves the patience as it is, but for handshakes, which may take it longer than any test; `STOCK=1`
 serves with Daphne's own protocols instead, to see what the tests are worth.
 """
 
@@ -65,7 +65,7 @@ def main() -> None:
     from inference.consumers import session
 
     if os.environ.get("PATIENT"):
-        server.WHOLE_REQUEST_S = 600
+        server.WHOLE_REQUEST_S = server.ACCEPT_S = 600
     else:
         server.WHOLE_REQUEST_S = http_protocol.STALLED_S = http_protocol.LINGER_S = 2
         server.CLOSE_HANDSHAKE_S = socket_protocol.CLOSE_HANDSHAKE_S = socket_protocol.WHOLE_MESSAGE_S = 2

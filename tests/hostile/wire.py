@@ -47,9 +47,13 @@ def open_session(
 ) -> socket.socket:
     """Return a session of which nothing was read yet but the handshake."""
     opened = connect(server, buffer_bytes)
-    opened.sendall(handshake(key, path=path, deflates=deflates))
-    head = read_head(opened)
-    assert head.startswith(b"HTTP/1.1 101 "), head
+    try:
+        opened.sendall(handshake(key, path=path, deflates=deflates))
+        head = read_head(opened)
+        assert head.startswith(b"HTTP/1.1 101 "), head
+    except BaseException:
+        opened.close()
+        raise
     return opened
 
 
