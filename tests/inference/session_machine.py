@@ -141,8 +141,16 @@ class Client(Generic[M]):
             assert heard == self.model.close_code
             self.model.pending.clear()
         else:
-            self.model.others = self.open_elsewhere
+            for client in self.clients:
+                client.note_elsewhere()
             self.model.hear(heard)
+
+    def note_elsewhere(self) -> None:
+        """Remember the most that were open beside this session since it asked: it may hear of a full queue much later,
+        when all that filled it has been heard to end.
+        """
+        before = self.model.others if self.model.open or self.model.pending else 0
+        self.model.others = max(before, self.open_elsewhere)
 
     @property
     def open_elsewhere(self) -> int:

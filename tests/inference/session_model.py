@@ -43,7 +43,7 @@ R = TypeVar("R", bound=Request)
 
 class SessionModel(Generic[R]):
     """One session. `may_fail` is true while a step of the language model is to fail; `others` says how many requests
-    of other sessions may be open.
+    of other sessions may have been open at once since this one asked.
     """
 
     defaults: ClassVar[Event]
@@ -99,7 +99,7 @@ class SessionModel(Generic[R]):
                 self.done(request, event)
             case "error":
                 assert not is_created
-                assert fault_in(event) in self.refusals(request)
+                assert fault_in(event) in self.refusals(request), f"{event} is no end of {request}"
                 del self.open[request.id]
             case other:
                 raise AssertionError(f"{other} is no event of a request")
