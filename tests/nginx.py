@@ -26,6 +26,7 @@ from tests.live import LOADED, ROOT, START_S, STOP_S, Server, start
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+TALKATIVE = str(Path(__file__).with_name("talkative.py"))
 AROUND = """
 daemon off;
 master_process off;
@@ -153,9 +154,11 @@ def write_certificate(directory: Path) -> None:
 
 
 @contextmanager
-def start_behind(nginx: Nginx, home: Path, umask: int = -1, **settings: str) -> Iterator[Server]:
+def start_behind(
+    nginx: Nginx, home: Path, program: str = "manage.py", umask: int = -1, **settings: str
+) -> Iterator[Server]:
     """Run a server behind nginx. Its `url` is the public one, as is what it says of itself."""
-    with start(home, umask=umask, **nginx.settings, **settings) as server:
+    with start(home, program, umask, **nginx.settings, **settings) as server:
         assert server.url == nginx.url
         yield replace(server, trust=nginx.trust)
 
@@ -171,11 +174,11 @@ class Site:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One for the whole run. It answers one request at a time, lets an address fail as often as by default, was started
-    with a umask that keeps nothing from anyone, and logs all it can.
+    with a umask that keeps nothing from anyone, and logs all it can, each line however often.
     """
     directory = tmp_path_factory.mktemp("site")
     settings = {"AISTER_BATCH": "1", "AISTER_ATTEMPTS": "", "AISTER_LOG_LEVEL": "DEBUG"}
     home = directory / "home"
-    with run_nginx(directory / "nginx") as nginx, start_behind(nginx, home, umask=0, **settings) as server:
+    with run_nginx(directory / "nginx") as nginx, start_behind(nginx, home, TALKATIVE, umask=0, **settings) as server:
         server.wait_for(LOADED)
         yield Site(server, nginx)
