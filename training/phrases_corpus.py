@@ -46,6 +46,11 @@ def words_of(text: str) -> list[str]:
     return [word for word in _WORD.findall(text.casefold()) if not word.isdigit()]
 
 
+def words_in_prose(text: str) -> list[str]:
+    """Return the words of `text` that are translated: open slots, placeholders, tags and addresses hold none."""
+    return words_of(_NO_PROSE.sub(" ", text))
+
+
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (line, where it stands) for every line that is neither empty nor a comment."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -180,12 +185,9 @@ class Phrases:
         return self._filled[2]
 
     def vocabulary(self, language: str) -> frozenset[str]:
-        """Return every word of `language` that training shows, in small letters: what is no such word is not known.
-
-        Open slots, placeholders, tags and addresses hold no words.
-        """
+        """Return every word of `language` that training shows, in small letters: what is no such word is not known."""
         texts = {phrase.texts[language] for phrase in (*self.phrases(), *self.trained)}
-        return frozenset(word for text in texts for word in words_of(_NO_PROSE.sub(" ", text)))
+        return frozenset(word for text in texts for word in words_in_prose(text))
 
 
 def _claimed(texts: Mapping[str, str], owners: Owners, frame: str) -> list[Phrase]:
