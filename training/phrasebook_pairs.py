@@ -8,8 +8,8 @@ import random
 import unicodedata
 from dataclasses import dataclass
 
-from training.guide_conversations import made_up_word
 from training.phrasebook_corpus import LANGUAGES, Entry, Phrasebook
+from training.talk_words import made_up_word
 
 LOWER, UPPER, NO_ACCENTS, NO_MARK, ADDED_MARK = 0.22, 0.03, 0.08, 0.2, 0.15
 
