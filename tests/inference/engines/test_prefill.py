@@ -133,13 +133,19 @@ def test_a_request_that_comes_during_a_decode_pass_is_read_after_it(driver: Driv
     assert [size for _, size in clockwork.chunks] == [60]
 
 
-def test_a_request_that_comes_while_prompts_are_read_has_the_next_turn(driver: Driver) -> None:
+def just_decoded(driver: Driver) -> Clockwork:
+    """Let somebody be answering, the last pass a decode; return the clockwork, with nothing on it so far."""
     clockwork = Clockwork(driver.engine, token_s=0.0)
     begin(driver)
     if not driver.engine._has_decoded:
         driver.step()
     clockwork.chunks.clear()
     clockwork.decoded_s.clear()
+    return clockwork
+
+
+def test_a_request_that_comes_while_prompts_are_read_has_the_next_turn(driver: Driver) -> None:
+    clockwork = just_decoded(driver)
     driver.admit(*(ask(tokens(60, start=100 + n)) for n in range(4)))
     driver.step()
     assert len(clockwork.chunks) == 1
@@ -150,12 +156,7 @@ def test_a_request_that_comes_while_prompts_are_read_has_the_next_turn(driver: D
 
 
 def test_prompts_are_read_until_the_time_of_some_decode_passes_is_over(driver: Driver) -> None:
-    clockwork = Clockwork(driver.engine, token_s=0.0)
-    begin(driver)
-    if not driver.engine._has_decoded:
-        driver.step()
-    clockwork.chunks.clear()
-    clockwork.decoded_s.clear()
+    clockwork = just_decoded(driver)
     driver.admit(*(ask(tokens(60, start=100 + n)) for n in range(5)))
     driver.step(PREFILL_DECODES)
     assert len(clockwork.chunks) == PREFILL_DECODES
