@@ -49,7 +49,7 @@ SETTINGS = (
     Setting("AISTER_MEMORY_MB", Count, "8192", "Memory budget for loaded models and their KV caches, in megabytes."),
     Setting("AISTER_THREADS", Annotated[int, Meta(ge=0)], "0", "CPU threads of each model; 0 means one less than there are cores, at least one."),
     Setting("AISTER_DTYPE", Dtype, "auto", "Number format of models: float32, bfloat16, int8 (chat models on a CPU answer one to four at once faster, with half again the memory of bfloat16), or auto: bfloat16 on a GPU, and for chat models of 64 MB or more on a CPU that computes in it."),
-    Setting("AISTER_TRANSLATION_ENGINE", TranslationEngine, "auto", "What runs translation models: transformers, ctranslate2 (int8, on a CPU), or auto: ctranslate2 for those it knows, unless there is a GPU or AISTER_DTYPE names a format."),
+    Setting("AISTER_TRANSLATION_ENGINE", TranslationEngine, "auto", "What runs translation models: transformers, ctranslate2 (int8, on a CPU), or auto: ctranslate2 for those it knows, unless there is a GPU or AISTER_DTYPE is float32 or bfloat16."),
     Setting("AISTER_BATCH", Count, "32", "Most requests a chat model answers at the same time."),
     Setting("AISTER_QUEUE", Count, "1024", "Most requests waiting for one model, three quarters of them of one key; more are refused as overloaded."),
     Setting("AISTER_QUEUE_SECONDS", Count, "60", "Longest that a request waits for a model before it fails as overloaded."),
