@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import live
-from tests.hostile.bystander import warm
+from tests.hostile.bystander import KEEP_HEAP, warm
 from tests.live import Server
 
 PROGRAM = str(Path(__file__).with_name("impatient.py"))
@@ -18,7 +18,7 @@ PROGRAM = str(Path(__file__).with_name("impatient.py"))
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An impatient server, its models loaded, and what it needs in memory to work there already."""
     home = tmp_path_factory.mktemp("hostile") / "home"
-    with live.start(home, PROGRAM, STOCK=os.environ.get("STOCK", "")) as server:
+    with live.start(home, PROGRAM, STOCK=os.environ.get("STOCK", ""), **KEEP_HEAP) as server:
         server.wait_for(live.LOADED)
         asyncio.run(warm(server))
         yield server

@@ -55,6 +55,9 @@ def main() -> None:
     """Serve."""
     sys.path.insert(0, str(ROOT))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aister_site.settings")
+    from inference import memory
+
+    memory.share_heap()  # as serve does, but before what is imported here starts a thread: glibc settles it then
     import django
 
     django.setup()

@@ -14,7 +14,7 @@ import pytest
 from aister_site import crowd
 from tests import live
 from tests.hostile import wire
-from tests.hostile.bystander import others_are_served, warm
+from tests.hostile.bystander import KEEP_HEAP, others_are_served, warm
 from tests.hostile.conftest import PROGRAM
 from tests.live import Server
 from tests.server.admin import eventually
@@ -108,7 +108,7 @@ def open_and_drop(server: Server) -> int:
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A patient server: what it drops, it does not drop for taking too long."""
-    with live.start(tmp_path_factory.mktemp("crowds") / "home", PROGRAM, PATIENT="1") as server:
+    with live.start(tmp_path_factory.mktemp("crowds") / "home", PROGRAM, PATIENT="1", **KEEP_HEAP) as server:
         server.wait_for(live.LOADED)
         asyncio.run(warm(server))
         few = wire.sockets(server)

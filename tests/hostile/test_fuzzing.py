@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from inference.protocol import CHAT_EVENTS, TRANSLATION_EVENTS, EventError, Parser, error_body, readable_id
 from tests import live
 from tests.hostile import fuzzed, fuzzing, wire
-from tests.hostile.bystander import others_are_served, warm
+from tests.hostile.bystander import KEEP_HEAP, others_are_served, warm
 from tests.hostile.conftest import PROGRAM
 from tests.hostile.fuzzing import MANY, Tally
 from tests.live import Server
@@ -65,7 +65,7 @@ def figures(caplog: pytest.LogCaptureFixture) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with little room for K and V, all of it taken."""
     home = tmp_path_factory.mktemp("fuzzed") / "home"
-    with live.start(home, PROGRAM, AISTER_MEMORY_MB=str(MEMORY_MB)) as server:
+    with live.start(home, PROGRAM, AISTER_MEMORY_MB=str(MEMORY_MB), **KEEP_HEAP) as server:
         server.wait_for(live.LOADED)
         asyncio.run(warm(server))
         with http(server) as client:
