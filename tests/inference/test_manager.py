@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from threading import Event, Timer
+from threading import Event, Timer, current_thread
 
 import pytest
 from hypothesis import given
@@ -97,6 +97,15 @@ async def test_many_first_requests_load_a_model_once(manager: ModelManager, load
     await asyncio.gather(*users)
     assert loads.names == ["a"]
     assert manager.state("a") is State.RESIDENT
+
+
+async def test_no_thread_that_has_loaded_a_model_stays(manager: ModelManager, loads: Loads) -> None:
+    loaders = []
+    load = manager.load
+    manager.load = lambda entry, report: loaders.append(current_thread()) or load(entry, report)
+    async with manager.lease("a"), manager.lease("b"):
+        assert loads.names == ["a", "b"]
+        assert [loader.is_alive() for loader in loaders] == [False, False]
 
 
 def test_making_a_manager_starts_nothing(manager: ModelManager, loads: Loads) -> None:
