@@ -31,11 +31,14 @@ log = logging.getLogger(__name__)
 class Queued:
     """The request waits; as things stand, `position` - 1 others will join before it.
 
-    What its key's share holds back stands behind all that may join now, so a position can grow as well.
+    What its key's share holds back stands behind all that may join now, so a position can grow as well. Beyond EXACT, a
+    request is told only when it has moved by a tenth.
     """
 
     position: int
 
+
+EXACT = 10  # up to this position each move is told
 
 R = TypeVar("R", bound=EngineRequest)
 News = Progress | Queued
@@ -239,7 +242,7 @@ class Scheduler(Generic[R]):
             return head
 
     def positions(self) -> list[tuple[EngineRequest, News]]:
-        """Return the new positions of the requests whose position has changed."""
+        """Return the new positions of the requests that have moved: events for hundreds at each turn take time."""
         changed: list[tuple[EngineRequest, News]] = []
         with self.wakeup:
             held = {key for key in self.queue.lines if self.engine.has_its_share(key)}
@@ -248,7 +251,7 @@ class Scheduler(Generic[R]):
             self.queue.has_changed, self.held = False, held
             for position, request in enumerate(self.queue.in_order(held.__contains__), start=1):
                 ticket = self.tickets[request]
-                if ticket.position != position:
+                if has_moved(ticket.position, position):
                     ticket.position = position
                     changed.append((request, Queued(position)))
         return changed
@@ -295,6 +298,11 @@ class Scheduler(Generic[R]):
             loop.call_soon_threadsafe(call_listeners, calls)
         except RuntimeError:
             log.warning("An event loop closed before %d outputs of model %s reached it.", len(calls), self.name)
+
+
+def has_moved(told: int, position: int) -> bool:
+    """Say whether it matters to somebody who was told one position (0 for none yet) that it is another now."""
+    return position != told if position <= EXACT else abs(position - told) * 10 >= told
 
 
 def call_listeners(calls: list[tuple[Hear, News]]) -> None:

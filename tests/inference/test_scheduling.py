@@ -97,6 +97,21 @@ async def test_waiting_requests_hear_their_position(
     assert positions == [[1], [3, 2, 1], [2, 1]]
 
 
+async def test_far_behind_only_long_moves_are_told() -> None:
+    engine = ScriptedEngine(rows=1)
+    scheduler: Scheduler[ScriptedRequest] = Scheduler("long", engine, capacity=64)
+    scheduler.start()
+    busy = await hold(scheduler, engine)
+    listeners = [submit(scheduler, f"key {number}")[1] for number in range(40)]
+    engine.gate.set()
+    for listener in (busy, *listeners):
+        await listener.ended()
+    told = [[news.position for news in heard.news if isinstance(news, Queued)] for heard in listeners]
+    assert told[-1] == [40, 36, 32, 28, 25, 22, 19, 17, 15, 13, 11, *range(10, 0, -1)]
+    assert told[9] == [*range(10, 0, -1)]
+    await asyncio.to_thread(scheduler.stop)
+
+
 async def test_what_its_keys_share_holds_back_is_told_its_place_behind_the_others() -> None:
     engine = ScriptedEngine(rows=4)
     scheduler: Scheduler[ScriptedRequest] = Scheduler("shared", engine, capacity=16)
