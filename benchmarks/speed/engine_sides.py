@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from benchmarks.speed import shapes
 from benchmarks.speed.scale import Scale
@@ -20,21 +20,30 @@ class WrongLengthError(Exception):
     """An answer ended before its forced length: its figures would compare unlike work."""
 
 
-def load(scale: Scale, threads: int) -> DecoderEngine:
-    """Return the engine of the scale's shape, in bf16."""
+def load(scale: Scale, threads: int, dtype: str = "bfloat16") -> DecoderEngine:
+    """Return the engine of the scale's shape."""
     return DecoderEngine.load(
         shapes.llama(scale.shape),
         threads=threads,
         max_rows=max(32, scale.streams),
         cache_bytes=CACHE_BYTES,
-        dtype="bfloat16",
+        dtype=dtype,
     )
 
 
-@contextmanager
-def chat(scale: Scale, threads: int) -> Iterator[Run]:
+def chat(scale: Scale, threads: int) -> AbstractContextManager[Run]:
     """Answer all streams at once."""
-    engine = load(scale, threads)
+    return chat_in(scale, load(scale, threads))
+
+
+def chat_int8(scale: Scale, threads: int) -> AbstractContextManager[Run]:
+    """Answer all streams at once, with int8 weights."""
+    return chat_in(scale, load(scale, threads, "int8"))
+
+
+@contextmanager
+def chat_in(scale: Scale, engine: DecoderEngine) -> Iterator[Run]:
+    """Answer all streams at once with this engine."""
     vocabulary = shapes.LLAMAS[scale.shape]["vocab_size"]
 
     def run(number: int) -> Figures:

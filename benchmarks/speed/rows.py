@@ -120,6 +120,16 @@ ROWS = {
             streams=1,
         ),
         Row(
+            "one-int8",
+            "one chat stream, int8 weights",
+            "bf16 `generate`, and Aister in bf16",
+            TOKENS,
+            "engine_sides:chat_int8",
+            (f"{PEER}:one_at_a_time", ENGINE),
+            at_least=1,
+            streams=1,
+        ),
+        Row(
             "idle",
             "idle sockets",
             "a bare Daphne that echoes",

@@ -167,8 +167,8 @@ def run_of(service: AbstractContextManager[Service], scale: Scale, clients: int)
 
 
 def ours(scale: Scale, threads: int) -> AbstractContextManager[Run]:
-    """Our server."""
-    return run_of(our_service(threads), scale, scale.streams)
+    """Our server, with one thread less than it might have: so it is by default."""
+    return run_of(our_service(max(1, threads - 1)), scale, scale.streams)
 
 
 def one_thread(scale: Scale, _threads: int) -> AbstractContextManager[Run]:
