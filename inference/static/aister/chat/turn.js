@@ -188,12 +188,12 @@ export class Turn {
   }
 }
 
-/** "42 tokens, 31 cached, first in 9 ms, 0.3 s": of the answer, of what was read, and of the clock. */
+/** "42 tokens, 31 cached, first in 9 ms, all in 300 ms": of the answer, of what was read, and of the clock. */
 export function figures({ usage, timing }) {
   const parts = [`${usage.output_tokens} ${usage.output_tokens === 1 ? "token" : "tokens"}`];
   if (usage.cached_tokens) parts.push(`${usage.cached_tokens} cached`);
   if (timing.first_token_ms !== null) parts.push(`first in ${milliseconds(timing.first_token_ms)}`);
-  parts.push(`${(timing.total_ms / 1000).toFixed(1)} s`);
+  parts.push(`all in ${milliseconds(timing.total_ms)}`);
   const title = `${usage.input_tokens} tokens read, ${usage.cached_tokens} of them from the cache; ${usage.output_tokens} written`;
   return el("span", { class: "figures", title }, parts.join(", "));
 }
