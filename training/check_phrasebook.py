@@ -15,10 +15,10 @@ import torch
 from transformers import MarianMTModel
 
 from training.check_guide import read_checks
-from training.guide_corpus import read_corpus
 from training.phrasebook_corpus import LANGUAGES, Entry, read_phrasebook
 from training.phrasebook_pairs import Pair, PairMaker
 from training.phrasebook_tokenizer import load_tokenizer
+from training.phrases_corpus import read_names
 from training.publishing import weight_bytes
 
 REPORT = Path(__file__).parent / "reports" / "phrasebook.md"
@@ -73,7 +73,7 @@ def _with_names(maker: PairMaker, entries: tuple[Entry, ...], names: list[str]) 
 def check_sets() -> dict[str, list[Pair]]:
     """Return what is checked, by its heading in the report; each a sample of at most SAMPLE pairs."""
     phrasebook, rng = read_phrasebook(), random.Random(SEED)
-    maker = PairMaker(phrasebook, read_corpus().facts[0].values, rng)
+    maker = PairMaker(phrasebook, read_names(), rng)
     sets = {
         "phrases, as written": _as_written(maker, phrasebook.entries, trained=True),
         "phrases and frames, as people type": [maker.pair() for _ in range(SAMPLE)],

@@ -17,9 +17,8 @@ import torch
 from inference.engines.seq2seq import Seq2SeqEngine
 from inference.protocol import TranslationResult
 from inference.tasks.translation import TranslationAnswer
-from training import guide_corpus
 from training.check_guide import read_checks
-from training.phrases_corpus import LANGUAGES, Phrase, Phrases, read_corpus
+from training.phrases_corpus import LANGUAGES, Phrase, Phrases, read_corpus, read_names
 from training.phrases_pairs import Pair, PairMaker, varied, without_accents
 from training.publishing import weight_bytes
 from training.sealed.answering import run
@@ -105,7 +104,7 @@ def _as_typed(phrases: Sequence[Phrase], maker: PairMaker) -> Drawn:
 
 def check_sets(corpus: Phrases) -> dict[str, Drawn]:
     """Return what is checked, by its heading in the report."""
-    seen = PairMaker(corpus, guide_corpus.read_corpus().facts[0].values, random.Random(SEED))
+    seen = PairMaker(corpus, read_names(), random.Random(SEED))
     unseen = PairMaker(corpus, tuple(read_checks().names), random.Random(SEED))
     phrases, both = corpus.phrases(), [*corpus.phrases(), *random.Random(SEED).sample(corpus.trained, 2000)]
     named = [phrase for phrase in corpus.trained if "[name]" in phrase.texts["en"]]

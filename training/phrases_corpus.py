@@ -203,6 +203,11 @@ def _by_subject(directory: Path) -> dict[str, tuple[Phrase, ...]]:
     return {path.stem: tuple(read_phrases(path)) for path in sorted(directory.glob("*.txt"))}
 
 
+def read_names(path: Path = CORPUS / "names.txt") -> tuple[str, ...]:
+    """Return people's names, which are the same in every language."""
+    return tuple(path.read_text(encoding="utf-8").split())
+
+
 def read_corpus(directory: Path = CORPUS) -> Phrases:
     """Read the whole corpus; raises ValueError for a broken line."""
     fillings = read_fillings(directory / "fillings")

@@ -17,13 +17,12 @@ from torch.nn import functional
 from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTokenizer
 
 from inference.engines.lexicon import FILE, Lexicon
-from training import guide_corpus
 from training.check_guide import forbidden_words
 from training.check_phrases import write_report
 from training.optimisation import FURTHER, make_optimisers, train, training_arguments
 from training.phrasebook_masks import make_lexicon, masked
 from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
-from training.phrases_corpus import LANGUAGES, read_corpus
+from training.phrases_corpus import LANGUAGES, read_corpus, read_names
 from training.phrases_pairs import Pair, PairMaker
 from training.publishing import Description, save_description, save_model
 
@@ -166,7 +165,7 @@ def save_lexicon(lexicon: Lexicon, directory: Path) -> None:
 def make_source(seed: int) -> Source:
     """Return the source of pairs; it never uses a name that the checks use."""
     forbidden = forbidden_words()
-    names = tuple(name for name in guide_corpus.read_corpus().facts[0].values if name.casefold() not in forbidden)
+    names = tuple(name for name in read_names() if name.casefold() not in forbidden)
     corpus = read_corpus()
     return Source(PairMaker(corpus, names, random.Random(seed)), make_lexicon(corpus, names))
 

@@ -1,6 +1,7 @@
 """The models that ship with Aister load without a network and answer, greedily, what they are shipped to answer."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,12 @@ import torch
 from inference.engines.loading import sampling_defaults
 from training.check_guide import Guide, read_checks
 from training.check_phrasebook import Translator
+from training.talk_corpus import Talk, read_talk
+from training.talk_dialogue import Dialogue
 
-BUNDLED = Path(__file__).parents[2] / "inference" / "bundled"
+ROOT = Path(__file__).parents[2]
+BUNDLED = ROOT / "inference" / "bundled"
 MODELS = {"aister-guide": "chat", "aister-phrasebook": "translation"}
-GET_KEY = (
-    "Make a key in the Django admin under API keys, or run: python manage.py keys create. "
-    "The key is shown only once, so copy it at once."
-)
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +51,35 @@ def test_a_bundled_model_is_small_and_has_a_card(name: str) -> None:
     assert "can't" in (BUNDLED / name / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("name", "asked"), [("aister-guide", "questions"), ("aister-phrasebook", "sentences")])
+def test_the_readme_and_the_docs_quote_the_figures_of_the_cards(name: str, asked: str) -> None:
+    card = (BUNDLED / name / "README.md").read_text(encoding="utf-8")
+    [measured] = re.findall(rf"Of \d+ {asked} [^.]+\.", card)
+    for page in ("README.md", "docs/models.md"):
+        assert measured in (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def talk() -> Talk:
+    return read_talk()
+
+
 def _introduced(guide: Guide, name: str) -> list[str]:
     return guide.converse([f"Hi! My name is {name}.", "How do I get an API key?", "What is my name?"])
 
 
-def _expected(name: str) -> list[str]:
-    greeting = f"Nice to meet you, {name}! What would you like to know about Aister?"
-    return [greeting, GET_KEY, f"Your name is {name}."]
+def _expected(talk: Talk, name: str) -> list[str]:
+    dialogue = Dialogue(talk)
+    return [dialogue.tell("name", name), dialogue.ask("get-key"), dialogue.recall("name")]
 
 
-def test_the_guide_remembers_a_name_past_another_question(guide: Guide) -> None:
-    assert _introduced(guide, "Marta") == _expected("Marta")
+def test_the_guide_remembers_a_name_past_another_question(guide: Guide, talk: Talk) -> None:
+    assert _introduced(guide, "Marta") == _expected(talk, "Marta")
 
 
-def test_the_guide_remembers_nine_of_ten_names_that_it_never_saw(guide: Guide) -> None:
+def test_the_guide_remembers_nine_of_ten_names_that_it_never_saw(guide: Guide, talk: Talk) -> None:
     names = read_checks().names
-    right = [name for name in names if _introduced(guide, name) == _expected(name)]
+    right = [name for name in names if _introduced(guide, name) == _expected(talk, name)]
     assert len(names) == 10
     assert len(right) >= 9
 
@@ -74,17 +87,20 @@ def test_the_guide_remembers_nine_of_ten_names_that_it_never_saw(guide: Guide) -
 @pytest.mark.parametrize("question", ["What is the capital of Mongolia?", "Write a poem about my garden."])
 def test_the_guide_says_what_it_is_when_asked_for_something_else(guide: Guide, question: str) -> None:
     answer = guide.converse([question])[0]
-    assert answer.startswith("I'm a small demonstration model")
+    assert "small demonstration model" in answer
     assert "AISTER_CHAT_MODEL" in answer
 
 
-def test_the_examples_of_the_guide_are_answered_from_its_corpus(guide: Guide) -> None:
+@pytest.mark.parametrize("question", ["how do I grelb the vunkish ploot", "zuvvel brankotty snoof"])
+def test_the_guide_says_that_it_did_not_understand(guide: Guide, talk: Talk, question: str) -> None:
+    assert guide.converse([question])[0] in {talk.unsure, *(talk.off_ground_answer(k, 0) for k in talk.kinds.values())}
+
+
+def test_the_examples_of_the_guide_are_answered_from_its_corpus(guide: Guide, talk: Talk) -> None:
     examples = json.loads((BUNDLED / "aister-guide" / "aister.json").read_text(encoding="utf-8"))["examples"]
     first, key, connect, name = (guide.converse([example])[0] for example in examples)
-    assert first.startswith("Aister is a server that you host yourself.")
-    assert key == GET_KEY
-    assert connect.startswith("Open a WebSocket to ws://")
-    assert name.startswith("Nice to meet you, Marta!")
+    assert [first, key, connect] == [Dialogue(talk).ask(topic) for topic in ("what-is-aister", "get-key", "connect")]
+    assert name == Dialogue(talk).tell("name", "Marta")
 
 
 @pytest.mark.parametrize(
