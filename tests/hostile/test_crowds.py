@@ -163,16 +163,24 @@ async def test_who_waits_longest_makes_room_for_others(patient: Server) -> None:
     assert kept.index(True) > MANY // 4  # those that came first have gone
 
 
-def test_a_server_out_of_files_closes_what_it_can_t_take_and_goes_on(patient: Server) -> None:
-    before = resource.prlimit(patient.process.pid, resource.RLIMIT_NOFILE)
-    files = len(list(Path(f"/proc/{patient.process.pid}/fd").iterdir()))
-    resource.prlimit(patient.process.pid, resource.RLIMIT_NOFILE, (files + 20, before[1]))
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Server]:
+    """A server that nobody has asked anything, so that no thread of its own opens a file."""
+    with live.start(tmp_path / "home") as server:
+        server.wait_for(live.LOADED)
+        yield server
+
+
+def test_a_server_out_of_files_closes_what_it_can_t_take_and_goes_on(quiet: Server) -> None:
+    before = resource.prlimit(quiet.process.pid, resource.RLIMIT_NOFILE)
+    files = len(list(Path(f"/proc/{quiet.process.pid}/fd").iterdir()))
+    resource.prlimit(quiet.process.pid, resource.RLIMIT_NOFILE, (files + 20, before[1]))
     try:
         with ExitStack() as stack:
-            opened = [stack.enter_context(closing(wire.connect(patient))) for _ in range(60)]
+            opened = [stack.enter_context(closing(wire.connect(quiet))) for _ in range(60)]
             for refused in opened[40:]:
                 assert wire.is_over(refused)
             assert is_open(opened[0])
     finally:
-        resource.prlimit(patient.process.pid, resource.RLIMIT_NOFILE, before)
-    eventually(lambda: is_welcome(patient))  # the last that it can't take may be those that come after
+        resource.prlimit(quiet.process.pid, resource.RLIMIT_NOFILE, before)
+    eventually(lambda: is_welcome(quiet))  # the last that it can't take may be those that come after
