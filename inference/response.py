@@ -147,13 +147,12 @@ class Response:
 
     async def tell_loading(self, manager: ModelManager, loading: "asyncio.Task[Model]") -> None:
         """Tell the client how its model's load is getting on, at once and then every LOADING_EVERY_S, until it ends."""
-        pause_s = 0.0
+        await asyncio.sleep(0)  # by then it has begun
         while not loading.done():
-            await asyncio.wait([loading], timeout=pause_s)
             progress = manager.progress(self.model_id)
-            if progress is not None and not loading.done():
+            if progress is not None:
                 self.emit(self.loading(progress))
-            pause_s = LOADING_EVERY_S
+            await asyncio.wait([loading], timeout=LOADING_EVERY_S)
 
     def loading(self, progress: Loading) -> ResponseLoading:
         """Return what the client is told of a load."""
