@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser import Pages
 from tests.live import Server, start
 from tests.playground.conftest import enter, say, wait_for_answers
+from tests.server.admin import eventually
 
 LOADING = re.compile(r"^Loading the model: (\d+%|\d+ s( of about \d+ s)?)$")
 NOTE_STATES = """
@@ -34,8 +35,9 @@ def page(pages: Pages, forgetful: Server) -> Iterator[Page]:
 
 
 def unloaded(server: Server, model: str) -> None:
-    """Wait until a model is gone."""
-    server.wait_for(re.compile(f"Model {model} is unloaded(?!.*Model {model} is loaded)", re.DOTALL))
+    """Wait until a model is gone that the session of a page, just opened, has asked for: it goes a second later."""
+    before = len(server.log.read_text())
+    eventually(lambda: f"Model {model} is unloaded" in server.log.read_text()[before:])
 
 
 def loading_states(page: Page) -> list[str]:
