@@ -14,6 +14,8 @@ from benchmarks.soak.record import Fault, Page, Request
 from benchmarks.soak.sampling import Sample, latencies, quantile
 from benchmarks.soak.verdict import Verdict, settled
 
+FIGURES = ("benchmarks/RESULTS.md", "benchmarks/results.json", "benchmarks/*.svg")
+
 
 class Run(msgspec.Struct, frozen=True):
     """All that is known of a run. Times are seconds since its first request, moments are UTC."""
@@ -36,10 +38,16 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def commit() -> str:
-    """Return which commit is soaked; `unknown` outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """Return which commit is measured, `-dirty` where more has changed than figures; `unknown` outside a checkout."""
+    head = git("rev-parse", "--short", "HEAD")
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in FIGURES))
+    return f"{head}-dirty" if head and changes else head or "unknown"
+
+
+def git(*arguments: str) -> str:
+    """Return what git says of this checkout; nothing when there is none."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def machine() -> str:

@@ -1,4 +1,6 @@
-"""Peers that must not share our environment: each has one of its own, made at first use from a package registry."""
+"""Environments beside this one, each made at first use from a package registry: of peers that must not share it, and of
+a server as `make serve` installs it.
+"""
 
 import subprocess
 import sys
@@ -11,12 +13,12 @@ from benchmarks.speed.shapes import alone
 PEERS = ROOT / "build" / "benchmarks" / "peers"
 
 
-def installed(name: str) -> Path:
-    """Return the Python of the environment that has what `benchmarks/NAME.txt` asks for.
+def installed(wanted: Path) -> Path:
+    """Return the Python of the environment that has what the file asks for, and nothing else.
 
     Raises subprocess.CalledProcessError when it can't be installed; pip has said why.
     """
-    directory, wanted = PEERS / name, ROOT / "benchmarks" / f"{name}.txt"
+    directory = PEERS / wanted.stem
     python, stamp = directory / "bin" / "python", directory / "installed.txt"
     with alone():
         if not stamp.exists() or stamp.read_bytes() != wanted.read_bytes():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import server as servers
 from benchmarks.server import ROOT, SERVE, Server
-from benchmarks.speed import clients, serving, shapes
+from benchmarks.speed import clients, peers, serving, shapes
 from benchmarks.speed.idle_sides import free_port
 from benchmarks.speed.scale import Scale
 from benchmarks.speed.texts import texts
@@ -77,13 +77,13 @@ def fresh_bundled(_scale: Scale, threads: int) -> Iterator[Run]:
     yield lambda _number: fresh_s(BUNDLED, threads, QUESTION)
 
 
-def ready_s(home: Path) -> Figures:
+def ready_s(python: Path, home: Path) -> Figures:
     """Return how long a server takes from the command to its first 200 of /readyz."""
     port = free_port()
     environment = servers.environment(home) | {"PORT": str(port)}
     began_s = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, *SERVE], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [python, *SERVE], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
             while not is_ready(port):
@@ -107,7 +107,8 @@ def is_ready(port: int) -> bool:
 
 @contextmanager
 def again(_scale: Scale, _threads: int) -> Iterator[Run]:
-    """A server with the bundled models and no settings, started in a home that has seen it before."""
+    """A server as `make serve` installs it, with the bundled models, started in a home that has seen it before."""
+    python = peers.installed(ROOT / "requirements.txt")
     with tempfile.TemporaryDirectory(prefix="aister-bench-") as home:
-        ready_s(Path(home))
-        yield lambda _number: ready_s(Path(home))
+        ready_s(python, Path(home))
+        yield lambda _number: ready_s(python, Path(home))

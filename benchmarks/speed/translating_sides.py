@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import sentencepiece
 
+from benchmarks.server import ROOT
 from benchmarks.speed import marian, peers, serving
 from benchmarks.speed.clients import HANGS_S, RefusedError
 from benchmarks.speed.idle_sides import free_port, wait_for_port
@@ -119,7 +120,7 @@ def package(directory: Path) -> None:
 @contextmanager
 def libretranslate(scale: Scale, **settings: str) -> Iterator[Service]:
     """LibreTranslate's server with the model, which translates greedily as ours does."""
-    python, port = peers.installed("libretranslate"), free_port()
+    python, port = peers.installed(ROOT / "benchmarks" / "libretranslate.txt"), free_port()
     with tempfile.TemporaryDirectory(prefix="libretranslate-") as home:
         package(Path(home, "packages"))
         kept = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home}
