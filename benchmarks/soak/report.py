@@ -14,7 +14,7 @@ from benchmarks.soak.record import Fault, Page, Request
 from benchmarks.soak.sampling import Sample, latencies, quantile
 from benchmarks.soak.verdict import Verdict, settled
 
-FIGURES = ("benchmarks/RESULTS.md", "benchmarks/results.json", "benchmarks/*.svg")
+FIGURES = ("benchmarks/RESULTS.md", "benchmarks/results.json", "benchmarks/*.svg", "benchmarks/notes.toml")
 
 
 class Run(msgspec.Struct, frozen=True):
