@@ -16,8 +16,9 @@ from training.phrases_grammar import plain
 from training.talk_words import made_up_word
 
 LOWER, UPPER, NO_ACCENTS, NO_MARK, ADDED_STOP = 0.22, 0.03, 0.08, 0.2, 0.1
-PHRASES = 0.4  # the share of pairs that are phrases; the rest are filled frames
-OPEN_SLOT = 400  # an open slot counts as so many fillings, for copying needs much practice
+PHRASES = 0.36  # the share of pairs that are phrases; the rest are filled frames
+OPEN_SLOT = 40  # an open slot counts as so many fillings: what stands there is a mark, and copied
+BALANCE = 1 / 3  # a frame of a thousand sentences is seen more often than one of eight, but five times, not a hundred
 WITH_ENGLISH = 0.25  # so many of the pairs without English are replaced by one with it
 
 
@@ -123,8 +124,7 @@ class PairMaker:
             by_frame.setdefault(phrase.frame, []).append(phrase)
         self._phrases = self.corpus.phrases()
         self._frames: Sequence[list[Phrase]] = list(by_frame.values())
-        # A frame of a thousand sentences is seen more often than one of twenty, but not fifty times as often.
-        self._weights = [(len(phrases) * _openness(phrases[0])) ** 0.5 for phrases in self._frames]
+        self._weights = [(len(phrases) * _openness(phrases[0])) ** BALANCE for phrases in self._frames]
         said = {
             bare(phrase.texts[code]) for phrase in (*self._phrases, *self.corpus.trained) for code in phrase.sources
         }

@@ -2,7 +2,7 @@
 
     python -m training.train_phrasebook --minutes 60 --output DIRECTORY
 
-One thread, or a GPU where there is one; fixed seeds. `--checkpoint FILE` lets a run that was killed go on, and
+Two threads, or a GPU where there is one; fixed seeds. `--checkpoint FILE` lets a run that was killed go on, and
 `--start DIR` goes on from a trained model. Afterwards it writes `reports/phrases.md`.
 """
 
@@ -27,6 +27,7 @@ from training.phrases_pairs import Pair, PairMaker
 from training.publishing import Description, save_description, save_model
 
 SEED = 20261122
+THREADS = 2
 BATCH_PAIRS = 128
 RATE = 3e-3
 TOKENIZER_PAIRS = 40_000
@@ -173,7 +174,7 @@ def make_source(seed: int) -> Source:
 def _begin(start: Path | None, output: Path) -> tuple[MarianMTModel, MarianTokenizer, Source]:
     """Return a fresh model, its tokenizer and its source of pairs; or those of `start`, with new pairs."""
     torch.manual_seed(SEED)
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     source = make_source(SEED + bool(start))
     if start:
         model = MarianMTModel.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")
