@@ -29,7 +29,6 @@ def layer(absent_redis: Redis, settings: Any, caplog: pytest.LogCaptureFixture) 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listeners that look and try again often."""
     monkeypatch.setattr(announcements, "ECHO_EVERY_S", 0.02)
-    monkeypatch.setattr(announcements, "ECHO_WITHIN_S", 0.5)
     monkeypatch.setattr(announcements, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(announcements, "LONGEST_PAUSE_S", 0.04)
 
@@ -65,9 +64,8 @@ async def listening() -> AsyncIterator[Listening]:
     try:
         yield listening
     finally:
-        task.cancel()
-        await asyncio.wait([task], timeout=10)
-        assert task.cancelled()
+        async with asyncio.timeout(20):
+            await announcements.end(task)
 
 
 async def subscribed(redis: Redis, count: int) -> None:
@@ -112,12 +110,14 @@ async def test_a_redis_that_stops_is_a_line_once_and_is_listened_to_when_it_is_b
 
 
 async def test_a_redis_that_hangs_is_a_line_once_and_is_listened_to_when_it_goes_on(
-    redis: Redis, caplog: pytest.LogCaptureFixture
+    redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with listening() as ours:
         await subscribed(redis, 1)
         redis.freeze()
-        await ours.until(lambda: ours.listener.is_away)
+        with monkeypatch.context() as hurried:
+            hurried.setattr(announcements, "ECHO_WITHIN_S", 0.2)
+            await ours.until(lambda: ours.listener.is_away)
         redis.thaw()
         await ours.until(lambda: not ours.listener.is_away)
         await ours.hears()
@@ -142,7 +142,10 @@ async def test_a_wrong_password_is_a_line_that_does_not_repeat_it(
     assert caplog.messages == [AWAY % "AuthenticationError"]
 
 
-async def test_rubbish_from_others_is_got_over(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+async def test_rubbish_from_others_is_got_over(
+    redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "ECHO_WITHIN_S", 0.5)
     async with listening() as ours:
         await subscribed(redis, 1)
         await asyncio.to_thread(redis.ask, "PUBLISH", "aister__group__keys", "rubbish")

@@ -210,6 +210,7 @@ def send_posts(server: Server, posts: list[tuple[str, bytes]], chance: random.Ra
                 client.request("POST", path, body, {**server.headers, "Content-Type": "application/json"})
                 response = client.getresponse()
                 told = response.read().decode()
+                client.close()  # the impatient server may not wait for the next
                 assert response.status in STATUSES, (response.status, path, body)
                 tally.outcomes[f"post {response.status}"] += 1
                 tally.done.update(re.findall(r'"type":"response.done","id":"[^"]*","request_id":"(\w+)"', told))

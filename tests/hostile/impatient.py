@@ -73,9 +73,10 @@ def main() -> None:
     if os.environ.get("PATIENT"):
         server.WHOLE_REQUEST_S = server.ACCEPT_S = 600
     else:
-        server.WHOLE_REQUEST_S = http_protocol.STALLED_S = http_protocol.LINGER_S = 2
+        server.WHOLE_REQUEST_S = http_protocol.LINGER_S = 2
+        http_protocol.STALLED_S = 5
         server.CLOSE_HANDSHAKE_S = socket_protocol.CLOSE_HANDSHAKE_S = socket_protocol.WHOLE_MESSAGE_S = 2
-        session.FAREWELL_S = 2.0
+        session.FAREWELL_S = 10.0
     asgi.application = endless(asgi.application)
     if os.environ.get("STOCK"):
         make_stock(server)

@@ -175,6 +175,7 @@ async def test_requests_that_need_all_the_room_for_k_and_v_take_turns_and_all_en
         chats = [await opened.enter_async_context(session(server)) for _ in range(6)]
         for chat in chats:
             await chat.do("session.update", settings=RAMBLING)
+        for chat in chats:
             await chat.send("message.create", text=RAMBLE)
             await chat.until("response.delta" if chat is chats[0] else "response.queued")
         for number, (running, waiting) in enumerate(itertools.pairwise(chats)):

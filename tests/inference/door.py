@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Door:

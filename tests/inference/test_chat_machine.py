@@ -15,7 +15,7 @@ from inference.consumers.chat import ChatConsumer
 from tests.inference.chat_model import ChatModel, ChatRequest
 from tests.inference.session_machine import STEPS, UNREADABLE, WHICH, WHO, Client, Command, SessionMachine, hold
 from tests.inference.session_model import Event
-from tests.inference.session_rig import PacedDecoder, Rig
+from tests.inference.session_rig import PacedDecoder, Rig, until
 
 MODEL = "aister-guide"
 LONG_TEXT = "aister speaks " * 3000  # more tokens than the model reads
@@ -207,8 +207,11 @@ def test_a_step_that_fails_ends_the_requests_in_it_and_leaves_the_conversations_
     machine = ChatMachine()
     machine.begin(is_held=True)
     machine.ask(0, "Hello!", steps=None)
-    machine.ask(0, "My name is Marta.", steps=1)
-    machine.ask(1, "Hello!", steps=1)
+    rig.pace.allow(0)
+    machine.ask(0, "My name is Marta.", steps=0)
+    machine.ask(1, "Hello!", steps=0)
+    machine.do(until(lambda: len(rig.model.scheduler.tickets) == 2))
+    machine.go_on(steps=1)  # who came while a step was held joins after it
     machine.break_a_step()
     machine.ask(0, "Hello!", steps=None)  # whose answer shows the conversation
     machine.teardown()

@@ -13,7 +13,7 @@ from hypothesis.stateful import rule
 from inference.catalog import ModelEntry
 from tests.inference.session_machine import STEPS, UNREADABLE, WHICH, WHO, Client, Command, SessionMachine, hold
 from tests.inference.session_model import Event
-from tests.inference.session_rig import PacedTranslator, Rig
+from tests.inference.session_rig import PacedTranslator, Rig, until
 from tests.inference.translation_model import LANGUAGES, MOST_OPEN, MOST_TEXTS, Said, TranslationModel
 
 MODEL = "aister-phrasebook"
@@ -141,8 +141,10 @@ def test_requests_wait_their_turn_and_a_full_session_takes_no_more(rig: Rig) -> 
 def test_a_step_that_fails_ends_the_requests_in_it_and_no_other(rig: Rig) -> None:
     machine = TranslationMachine()
     machine.begin(is_held=True)
-    machine.translate(0, ["Good morning", "Obrigado."], None, steps=1)
-    machine.translate(1, "Good morning", "de", steps=1)
+    machine.translate(0, ["Good morning", "Obrigado."], None, steps=0)
+    machine.translate(1, "Good morning", "de", steps=0)
+    machine.do(until(lambda: len(rig.model.scheduler.tickets) == 2))
+    machine.go_on(steps=1)  # what came while a step was held joins after it
     machine.break_a_step()
     machine.translate(1, "Good morning", "de", steps=None)
     machine.teardown()

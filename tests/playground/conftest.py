@@ -49,12 +49,13 @@ def wait_for_answers(page: Page, count: int) -> None:
 
 @pytest.fixture(scope="session")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose chat model never ends an answer by itself: the bundled one, told of no end token."""
+    """A server whose chat model never ends an answer by itself: the bundled one, told of no end token, and slow."""
     model = tmp_path_factory.mktemp("models") / "endless"
     shutil.copytree(ROOT / "inference" / "bundled" / "aister-guide", model)
     rewrite(model / "generation_config.json", eos_token_id=None)
     rewrite(model / "tokenizer_config.json", eos_token=None)
-    with start(tmp_path_factory.mktemp("endless") / "home", AISTER_CHAT_MODEL=str(model)) as server:
+    home = tmp_path_factory.mktemp("endless") / "home"
+    with start(home, "tests/deliberate.py", AISTER_CHAT_MODEL=str(model)) as server:
         yield server
 
 

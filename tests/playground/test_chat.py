@@ -10,6 +10,11 @@ from tests.browser import Pages
 from tests.live import Server
 from tests.playground.conftest import Wire, enter, say, wait_for_answers
 
+UNHURRIED = """
+const later = setTimeout;
+setTimeout = (act, ms, ...rest) => later(act, ms < 1000 ? ms : 60 * ms, ...rest);
+"""  # whoever waits for a second, to connect again, waits for a minute
+
 WATCH_TURNS = """
 new MutationObserver(() => console.log("replaced")).observe(document.getElementById("turns"), { childList: true });
 """
@@ -158,6 +163,7 @@ def test_a_setting_that_is_out_of_range_is_told_so_at_its_field(chat: Page) -> N
 
 
 def test_a_message_that_failed_stays_and_can_be_sent_again(page: Page, live: Server) -> None:
+    page.add_init_script(UNHURRIED)
     wire = Wire(page)
     chat = enter(page, live)
     say(chat, "Hi! My name is Marta.")

@@ -34,10 +34,17 @@ def page(pages: Pages, forgetful: Server) -> Iterator[Page]:
         yield page
 
 
-def unloaded(server: Server, model: str) -> None:
-    """Wait until a model is gone that the session of a page, just opened, has asked for: it goes a second later."""
-    before = len(server.log.read_text())
-    eventually(lambda: f"Model {model} is unloaded" in server.log.read_text()[before:])
+def enter_and_wait(page: Page, server: Server, model: str, query: str = "") -> Page:
+    """Enter, and wait until the model is gone that the page's session has asked for: it goes a second later."""
+
+    def count(what: str) -> int:
+        return server.log.read_text().count(f"Model {model} is {what}")
+
+    eventually(lambda: 0 < count("unloaded") == count("loaded"))  # nobody asks for it yet
+    before = count("unloaded")
+    enter(page, server, query)
+    eventually(lambda: count("unloaded") > before)
+    return page
 
 
 def loading_states(page: Page) -> list[str]:
@@ -46,8 +53,7 @@ def loading_states(page: Page) -> list[str]:
 
 
 def test_a_message_whose_model_is_being_loaded_says_so(page: Page, forgetful: Server) -> None:
-    chat = enter(page, forgetful)
-    unloaded(forgetful, "aister-guide")
+    chat = enter_and_wait(page, forgetful, "aister-guide")
     chat.evaluate(NOTE_STATES)
     say(chat, "What is Aister?")
     wait_for_answers(chat, 1)
@@ -55,8 +61,7 @@ def test_a_message_whose_model_is_being_loaded_says_so(page: Page, forgetful: Se
 
 
 def test_a_translation_whose_model_is_being_loaded_says_so(page: Page, forgetful: Server) -> None:
-    enter(page, forgetful, "?tab=translate&source=en&target=fr")
-    unloaded(forgetful, "aister-phrasebook")
+    enter_and_wait(page, forgetful, "aister-phrasebook", "?tab=translate&source=en&target=fr")
     page.evaluate(NOTE_STATES)
     page.get_by_label("Text to translate").fill("Good morning")
     expect(page.locator("#translate-status .figures")).to_be_visible()

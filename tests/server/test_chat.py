@@ -36,7 +36,7 @@ async def test_an_answer_streams_in_order_and_its_deltas_are_its_text(live: Serv
         answer = await chat.ask("message.create", "one", text=QUESTION)
     types = [kind for kind in answer.types if kind != "response.queued"]
     assert types == ["response.created", *["response.delta"] * (len(types) - 2), "response.done"]
-    assert len(types) > 3
+    assert len(types) >= 3  # a loop that is busy puts deltas together
     assert answer.deltas == answer.text != ""
     assert {event["id"] for event in answer.events} == {"one"}
 

@@ -15,7 +15,7 @@ async def test_while_an_open_request_ends_new_ones_are_refused(tmp_path: Path) -
         server.wait_for(live.LOADED)
         async with session(server) as busy, session(server, "translate") as idle, async_http(server) as client:
             await client.get("/healthz")  # a connection that stays open when the server listens no more
-            await busy.do("session.update", settings={**RAMBLING, "max_tokens": 800})
+            await busy.do("session.update", settings={**RAMBLING, "max_tokens": 400})
             await busy.send("message.create", "open", text=RAMBLE)
             await busy.until("response.delta")
             server.process.send_signal(signal.SIGTERM)

@@ -113,6 +113,7 @@ def test_aister_is_known_on_an_address_that_only_its_proxy_uses(tmp_path: Path) 
         port = probe.getsockname()[1]
     behind = {"HOST": "127.0.0.2", "PORT": str(port), "AISTER_URL": "http://models.example.com"}
     with live.start(tmp_path / "home", **behind) as server:
+        server.wait_for(live.LOADED)
         text = f"Aister itself answers on 127.0.0.2, port {port}"
         assert Finding("ok", "Port", text) in examine(server.home, **behind)[1]
 

@@ -47,7 +47,8 @@ def page(live: Server, tmp_path: Path) -> Iterator[str]:
 def test_six_lines_of_html_chat(page: str, pages: Pages, live: Server) -> None:
     assert len(snippet("html", live).splitlines()) == 6
     with pages(live, hosts=[urlsplit(page).netloc]) as tab:
-        tab.goto(page, wait_until="networkidle")
+        tab.goto(page)
+        tab.wait_for_function("document.forms[0].onsubmit !== null")  # it connects first
         tab.fill("input", "Hello!")
         tab.press("input", "Enter")
         tab.wait_for_function("document.querySelector('pre').textContent.trim().length > 3")

@@ -101,7 +101,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def token(site: Site) -> str:
     """Return a token as the site's own page gets it."""
-    response = httpx.post(f"{site.url}/my-token", trust_env=False)
+    response = httpx.post(f"{site.url}/my-token", trust_env=False, timeout=START_S)
     assert response.status_code == 200
     return response.text
 
@@ -118,7 +118,7 @@ def test_a_page_of_another_origin_chats_and_translates(live: Server, own_site: S
         expect(page.locator("#translation")).to_have_text(re.compile("Bonjour"))
         expect(page.locator("#answer")).to_have_text(re.compile(r"Aister .+\."))
         assert own_site.key not in page.content()
-    assert len([frame for frame in deltas if "response.delta" in frame]) > 2
+    assert len([frame for frame in deltas if "response.delta" in frame]) >= 2
     assert not [frame for frame in deltas if own_site.key in frame]
 
 

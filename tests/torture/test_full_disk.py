@@ -18,7 +18,7 @@ from tests import live
 from tests.live import Server
 from tests.server.client import async_http, session
 from tests.site.test_serve import refusal
-from tests.torture.load import HANGS_S, Witness, clients, killable
+from tests.torture.load import HANGS_S, Witness, clients, killable, loaded
 from tests.torture.small_disk import fill, full, small_disk
 from tests.torture.test_ledger import ROUNDS, served_again, sqlite_rows, wrong
 
@@ -65,6 +65,7 @@ def doctor(home: Path) -> str:
 async def test_a_full_disk_costs_the_requests_on_it_and_nothing_else(tmp_path: Path) -> None:
     witness = Witness()
     with small_disk(tmp_path / "home") as disk, killable(disk) as server:
+        await loaded(server)
         working = clients(server, witness)
         await witness.until(lambda: len(witness.last) == len(working))
         with full(disk):
