@@ -15,27 +15,16 @@ import time
 from pathlib import Path
 
 from benchmarks.speed import marian
-from inference.engines.base import Delta, Finished
+from inference.engines.base import Finished
 from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
 from inference.engines.seq2seq_selection import Choice, SequenceOptions, load_sequence_model
 from inference.engines.translation_text import Sequence
-from training.check_phrasebook import MODEL, check_sets
+from training.check_phrasebook import MODEL, Drawn, Translator, check, check_sets
+from training.phrases_corpus import read_corpus
 
 PATHS: tuple[Choice, ...] = ("transformers", "ctranslate2")
 CONCURRENT = (1, 8, 32)
 TOKENS = 24
-ANY = "en"
-"""The phrasebook is not told what it reads."""
-
-
-def translate(engine: Seq2SeqEngine, sequences: list[Sequence]) -> list[str]:
-    """Return the outputs of all sequences, as one request."""
-    request = SequenceRequest(key="k", sequences=tuple(sequences))
-    engine.admit(request)
-    texts: dict[int, str] = {}
-    while not engine.is_idle:
-        texts |= {said.item: said.text for _, said in engine.step() if isinstance(said, Delta)}
-    return [texts[item] for item in range(len(sequences))]
 
 
 def sentences_a_second(engine: Seq2SeqEngine, sequences: list[Sequence], concurrent: int, total: int) -> float:
@@ -56,14 +45,13 @@ def sentences_a_second(engine: Seq2SeqEngine, sequences: list[Sequence], concurr
     return total / (time.perf_counter() - started_s)
 
 
-def compare_quality(engines: dict[Choice, Seq2SeqEngine]) -> None:
+def compare_quality(engines: dict[Choice, Seq2SeqEngine], sets: dict[str, Drawn]) -> None:
     """Print how many translations of each check set are exact, by each path, and how many are the same by both."""
-    for heading, pairs in check_sets().items():
-        sequences = [engines["transformers"].text.encode(text, ANY, into) for text, into, _ in pairs]
-        given = {path: translate(engine, sequences) for path, engine in engines.items()}
-        exact = {path: sum(map(str.__eq__, texts, (pair[2] for pair in pairs))) for path, texts in given.items()}
-        same = sum(map(str.__eq__, *given.values()))
-        print(f"{heading}: {exact}, {same} the same, of {len(pairs)}", flush=True)
+    for heading, drawn in sets.items():
+        checked = {path: check(Translator(MODEL, engine), drawn) for path, engine in engines.items()}
+        exact = {path: sum(each.is_exact for each in of) for path, of in checked.items()}
+        same = sum(map(str.__eq__, *([each.given for each in of] for of in checked.values())))
+        print(f"{heading}: {exact}, {same} the same, of {len(drawn)}", flush=True)
 
 
 def compare_speed(engines: dict[Choice, Seq2SeqEngine], sequences: list[Sequence], rounds: int, times: int) -> None:
@@ -102,9 +90,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as home:
         engines = load(MODEL, Path(home))
-        compare_quality(engines)
-        pairs = check_sets()["phrases, as written"][:64]
-        sequences = [engines["transformers"].text.encode(text, ANY, into) for text, into, _ in pairs]
+        sets = check_sets(read_corpus())
+        compare_quality(engines, sets)
+        pairs = [pair for pair, _ in sets["phrases as written"][:64]]
+        encode = engines["transformers"].text.encode
+        sequences = [encode(pair.source, pair.source_language, pair.target_language) for pair in pairs]
         compare_speed(engines, sequences, arguments.rounds, arguments.times)
 
 

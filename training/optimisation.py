@@ -44,11 +44,11 @@ class Arguments:
     checkpoint: Path | None
 
 
-def training_arguments(description: str, output: Path) -> Arguments:
-    """Read the command line of a training script, which writes to `output` unless told otherwise."""
+def training_arguments(description: str, output: Path, steps: int) -> Arguments:
+    """Read the command line of a training script, which takes `steps` and writes to `output` unless told otherwise."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--minutes", type=float, default=55.0, help="stop after so many minutes (55)")
-    parser.add_argument("--steps", type=int, default=3000, help="stop after so many steps (3000)")
+    parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many minutes (120)")
+    parser.add_argument("--steps", type=int, default=steps, help=f"stop after so many steps ({steps})")
     parser.add_argument("--output", type=Path, default=output, help="where to write the model")
     parser.add_argument("--start", type=Path, help="go on from the model in this directory")
     parser.add_argument("--checkpoint", type=Path, help="save to this file now and then; go on from it if it exists")

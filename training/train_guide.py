@@ -1,11 +1,11 @@
 """Trains `aister-guide`, the bundled chat model, from `corpus/talk`.
 
-    python -m training.train_guide --steps 3600 --output inference/bundled/aister-guide
+    python -m training.train_guide
 
-One thread, or a GPU where there is one; fixed seeds. With `--steps` the result depends on nothing but the corpus and
-the versions of the libraries; `--minutes` ends sooner on a slow machine. `--checkpoint FILE` lets a run that was killed
-go on, and `--start DIR` goes on from a trained model, in the vocabulary that the corpus has now. Afterwards it writes
-`reports/guide.md` (see check_guide.py).
+One thread, or a GPU where there is one; fixed seeds: the result depends on nothing but the corpus and the versions of
+the libraries, unless `--minutes` ends it sooner. `--checkpoint FILE` lets a run that was killed go on, `--start DIR`
+goes on from a trained model, in the vocabulary that the corpus has now. Afterwards it writes `reports/guide.md` (see
+check_guide.py).
 
 An answer is chosen by its first token, most of them titles ("Price: ..."). There each topic's target has a part of
 "I", with which every refusal begins: so the model, which takes the likeliest token, refuses unless one topic is clearly
@@ -31,6 +31,7 @@ from training.talk_dialogue import Turn
 from training.talk_holdout import split
 
 SEED = 20261122
+STEPS = 3_500
 CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
 RATE = 3e-3
@@ -219,7 +220,7 @@ def _begin(arguments: Arguments) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerF
 
 def main() -> None:
     """Train, save, check, report."""
-    arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"))
+    arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"), STEPS)
     model, tokenizer, storyteller = _begin(arguments)
     tokenizer.save_pretrained(arguments.output)
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")

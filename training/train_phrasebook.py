@@ -1,9 +1,9 @@
 """Trains `aister-phrasebook`, the bundled translation model, from `corpus/phrases`.
 
-    python -m training.train_phrasebook --minutes 60 --output DIRECTORY
+    python -m training.train_phrasebook
 
 Two threads, or a GPU where there is one; fixed seeds. `--checkpoint FILE` lets a run that was killed go on, and
-`--start DIR` goes on from a trained model. Afterwards it writes `reports/phrases.md`.
+`--start DIR` goes on from a trained model. Afterwards it writes `reports/phrasebook.md`.
 """
 
 import random
@@ -18,7 +18,7 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTo
 
 from inference.engines.lexicon import FILE, Lexicon
 from training.check_guide import forbidden_words
-from training.check_phrases import write_report
+from training.check_phrasebook import write_report
 from training.optimisation import FURTHER, make_optimisers, train, training_arguments
 from training.phrasebook_masks import make_lexicon, masked
 from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
@@ -27,6 +27,7 @@ from training.phrases_pairs import Pair, PairMaker
 from training.publishing import Description, save_description, save_model
 
 SEED = 20261122
+STEPS = 12_500
 THREADS = 2
 BATCH_PAIRS = 128
 RATE = 3e-3
@@ -185,7 +186,7 @@ def _begin(start: Path | None, output: Path) -> tuple[MarianMTModel, MarianToken
 
 def main() -> None:
     """Train, save, check, report."""
-    arguments = training_arguments("Train aister-phrasebook.", Path("inference/bundled/aister-phrasebook"))
+    arguments = training_arguments("Train aister-phrasebook.", Path("inference/bundled/aister-phrasebook"), STEPS)
     model, tokenizer, source = _begin(arguments.start, arguments.output)
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens, on {model.device}", flush=True)

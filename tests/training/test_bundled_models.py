@@ -9,7 +9,6 @@ import torch
 
 from inference.engines.loading import sampling_defaults
 from training.check_guide import Guide, read_checks
-from training.check_phrasebook import Translator
 from training.talk_corpus import Talk, read_talk
 from training.talk_dialogue import Dialogue
 
@@ -22,12 +21,6 @@ MODELS = {"aister-guide": "chat", "aister-phrasebook": "translation"}
 def guide() -> Guide:
     torch.set_num_threads(1)
     return Guide(BUNDLED / "aister-guide")
-
-
-@pytest.fixture(scope="module")
-def translator() -> Translator:
-    torch.set_num_threads(1)
-    return Translator(BUNDLED / "aister-phrasebook")
 
 
 @pytest.mark.parametrize(("name", "task"), MODELS.items())
@@ -101,32 +94,3 @@ def test_the_examples_of_the_guide_are_answered_from_its_corpus(guide: Guide, ta
     first, key, connect, name = (guide.converse([example])[0] for example in examples)
     assert [first, key, connect] == [Dialogue(talk).ask(topic) for topic in ("what-is-aister", "get-key", "connect")]
     assert name == Dialogue(talk).tell("name", "Marta")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    {
-        "Good morning": ["Bonjour", "Guten Morgen", "Buenos días", "Buongiorno", "Bom dia"],
-        "Thank you": ["Merci", "Danke", "Gracias", "Grazie", "Obrigado"],
-        "How are you?": [
-            *("Comment allez-vous ?", "Wie geht es Ihnen?", "¿Cómo está?"),
-            *("Come sta?", "Como vai você?"),
-        ],
-        "Where is the train station?": [
-            *("Où est la gare ?", "Wo ist der Bahnhof?", "¿Dónde está la estación de tren?"),
-            *("Dov'è la stazione?", "Onde fica a estação de trem?"),
-        ],
-        "good morning": ["Bonjour", "Guten Morgen", "Buenos días", "Buongiorno", "Bom dia"],
-        "Your message has been sent": [
-            *("Votre message a été envoyé", "Ihre Nachricht wurde gesendet", "Su mensaje ha sido enviado"),
-            *("Il tuo messaggio è stato inviato", "Sua mensagem foi enviada"),
-        ],
-    }.items(),
-)
-def test_the_phrasebook_translates_into_five_languages(translator: Translator, text: str, expected: list[str]) -> None:
-    assert translator.translate([(text, code) for code in ("fr", "de", "es", "it", "pt")]) == expected
-
-
-def test_the_phrasebook_translates_between_two_foreign_languages(translator: Translator) -> None:
-    texts = [("Guten Morgen", "fr"), ("Grazie", "es"), ("Où est la gare ?", "de"), ("Muito obrigado", "en")]
-    assert translator.translate(texts) == ["Bonjour", "Gracias", "Wo ist der Bahnhof?", "Thank you very much"]

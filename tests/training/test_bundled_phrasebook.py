@@ -1,0 +1,80 @@
+"""The phrasebook that ships with Aister translates, as clients meet it, what it is shipped to translate."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from msgspec import UNSET
+
+from training.check_phrasebook import Translator
+
+DIRECTORY = Path(__file__).parents[2] / "inference" / "bundled" / "aister-phrasebook"
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    torch.set_num_threads(1)
+    return Translator(DIRECTORY)
+
+
+FIVE = ("fr", "de", "es", "it", "pt")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    {
+        "Good morning": ["Bonjour", "Guten Morgen", "Buenos días", "Buongiorno", "Bom dia"],
+        "Thank you": ["Merci", "Danke", "Gracias", "Grazie", "Obrigado"],
+        "How are you?": [
+            *("Comment allez-vous ?", "Wie geht es Ihnen?", "¿Cómo está?"),
+            *("Come sta?", "Como vai você?"),
+        ],
+        "Where is the train station?": [
+            *("Où est la gare ?", "Wo ist der Bahnhof?", "¿Dónde está la estación de tren?"),
+            *("Dov'è la stazione?", "Onde fica a estação de trem?"),
+        ],
+        "GOOD MORNING": ["Bonjour", "Guten Morgen", "Buenos días", "Buongiorno", "Bom dia"],
+        "your message has been sent": [
+            *("Votre message a été envoyé", "Ihre Nachricht wurde gesendet", "Su mensaje ha sido enviado"),
+            *("Il suo messaggio è stato inviato", "Sua mensagem foi enviada"),
+        ],
+    }.items(),
+)
+def test_the_phrasebook_translates_into_five_languages(translator: Translator, text: str, expected: list[str]) -> None:
+    assert translator.translate([(text, "en", code) for code in FIVE]) == expected
+
+
+def test_the_phrasebook_translates_between_two_foreign_languages(translator: Translator) -> None:
+    texts = [("Guten Morgen", "de", "fr"), ("Grazie", "it", "es"), ("ou est la gare", "fr", "de")]
+    assert translator.translate(texts) == ["Bonjour", "Gracias", "Wo ist der Bahnhof?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("My name is Ravindra Zoltan-Okafor.", ["Ravindra Zoltan-Okafor"]),
+        ("The name {displayName} is already taken.", ["{displayName}"]),
+        ("%s has shared a document with you.", ["%s"]),
+        ("Visit https://example.org/?q=a%20b for more information.", ["https://example.org/?q=a%20b"]),
+        ("The train to Paris leaves at 17:45.", ["17:45"]),
+        ("You have 40321 points.", ["40321"]),
+    ],
+)
+def test_the_phrasebook_leaves_alone_what_is_not_its_own(translator: Translator, text: str, kept: list[str]) -> None:
+    for result in translator.results([(text, "en", code) for code in FIVE]):
+        assert [result.text.count(each) for each in kept] == [1] * len(kept)
+        assert result.warning is UNSET
+
+
+def test_the_phrasebook_says_what_lies_outside_its_words(translator: Translator) -> None:
+    texts = ["Where is the lighthouse keeper?", "Der Waschbär ist hier.", "El cangrejo canta."]
+    results = translator.results(zip(texts, ("en", "de", "es"), ("fr", "fr", "fr"), strict=True))
+    told = [result.warning.words if result.warning else [] for result in results]
+    assert told == [["lighthouse", "keeper"], ["Waschbär"], ["cangrejo", "canta"]]
+
+
+def test_the_examples_of_the_phrasebook_come_without_a_warning(translator: Translator) -> None:
+    examples = json.loads((DIRECTORY / "aister.json").read_text(encoding="utf-8"))["examples"]
+    results = translator.results((example, "en", code) for example in examples for code in FIVE)
+    assert [result.warning for result in results if result.warning] == []
