@@ -14,8 +14,8 @@ BLOCK = bytes(4096)
 
 
 @contextmanager
-def small_disk(directory: Path, size_mb: int = 8) -> Iterator[Path]:
-    """Mount an empty disk on a new directory, until the block ends."""
+def small_disk(directory: Path, size_mb: int = 16) -> Iterator[Path]:
+    """Mount an empty disk on a new directory, until the block ends. A converted phrasebook and a full WAL fit."""
     directory.mkdir(mode=0o755)
     options = f"size={size_mb}m,mode=0755"
     try:
