@@ -66,6 +66,7 @@ async def listening() -> AsyncIterator[Listening]:
     finally:
         async with asyncio.timeout(20):
             await announcements.end(task)
+        assert task.cancelled()
 
 
 async def subscribed(redis: Redis, count: int) -> None:

@@ -166,7 +166,7 @@ async def test_who_waits_longest_makes_room_for_others(patient: Server) -> None:
 @pytest.fixture
 def quiet(tmp_path: Path) -> Iterator[Server]:
     """A server that nobody has asked anything, so that no thread of its own opens a file."""
-    with live.start(tmp_path / "home") as server:
+    with live.start(tmp_path / "home", PROGRAM, PATIENT="1") as server:
         server.wait_for(live.LOADED)
         yield server
 

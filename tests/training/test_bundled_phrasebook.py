@@ -34,6 +34,7 @@ FIVE = ("fr", "de", "es", "it", "pt")
             *("Où est la gare ?", "Wo ist der Bahnhof?", "¿Dónde está la estación de tren?"),
             *("Dov'è la stazione?", "Onde fica a estação de trem?"),
         ],
+        "good morning": ["Bonjour", "Guten Morgen", "Buenos días", "Buongiorno", "Bom dia"],
         "GOOD MORNING": ["Bonjour", "Guten Morgen", "Buenos días", "Buongiorno", "Bom dia"],
         "your message has been sent": [
             *("Votre message a été envoyé", "Ihre Nachricht wurde gesendet", "Su mensaje ha sido enviado"),
@@ -47,7 +48,8 @@ def test_the_phrasebook_translates_into_five_languages(translator: Translator, t
 
 def test_the_phrasebook_translates_between_two_foreign_languages(translator: Translator) -> None:
     texts = [("Guten Morgen", "de", "fr"), ("Grazie", "it", "es"), ("ou est la gare", "fr", "de")]
-    assert translator.translate(texts) == ["Bonjour", "Gracias", "Wo ist der Bahnhof?"]
+    texts += [("Muito obrigado", "pt", "en")]
+    assert translator.translate(texts) == ["Bonjour", "Gracias", "Wo ist der Bahnhof?", "Thank you very much"]
 
 
 @pytest.mark.parametrize(
