@@ -16,11 +16,13 @@ from pathlib import Path
 import msgspec
 
 FILE = "lexicon.json"
-# Left as they are, with a mark of the first kind. Characters for private use are the marks' own.
+# Left as they are, with a mark of the first kind. Characters for private use are the marks' own. An address of mail is
+# looked for where it may begin, and not from each of its letters on: that took half a minute for 50,000 of them.
 _CODE = r"(?<![^\W_])(?=[A-Z\d-]*\d)(?=[A-Z\d-]*[A-Z])[A-Z\d]+(?:-[A-Z\d]+)*(?![^\W_])"
 OPAQUE = re.compile(
-    r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]]|www\.[\w./-]*\w|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|</?[a-zA-Z][^<>]*>"
-    r"|\$?\{\{[^{}]*\}\}|\$?\{[^{}]*\}|%\(\w+\)[sdif]|%(?:\d\$)?[sdif](?![^\W_])|&#?\w+;|[\ue000-\uf8ff]+|" + _CODE
+    r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]]|www\.[\w./-]*\w|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|</?[a-zA-Z][^<>]*>|\$?\{\{[^{}]*\}\}|\$?\{[^{}]*\}|%\(\w+\)[sdif]|%(?:\d\$)?[sdif](?![^\W_])|&#?\w+;"
+    r"|[\ue000-\uf8ff]+|" + _CODE
 )
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _WORDS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")

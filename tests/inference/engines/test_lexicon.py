@@ -1,5 +1,6 @@
 """What a model with a lexicon is not to touch goes through it as marks; what it does not know is told."""
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -106,6 +107,15 @@ def test_any_text_comes_back_as_long_as_there_are_marks_for_all_of_it(text: str)
     )
     found = roomy.mask(text, "en")
     assert found.restore(found.text) == text
+
+
+@pytest.mark.parametrize("unit", ["_", "я_", "+", "я", "<a", "{", "&a", "http://"])
+def test_the_time_that_a_text_takes_grows_with_its_length_and_not_with_its_square(unit: str) -> None:
+    text = "yak, gnu, emu, elk; hello " + unit * (50_000 // len(unit))
+    started_s = time.process_time()
+    KNOWN.mask(text, "en")
+    KNOWN.closest(text, "en")
+    assert time.process_time() - started_s < 3
 
 
 def test_a_lexicon_is_read_from_the_models_directory(tmp_path: Path) -> None:
