@@ -3,7 +3,8 @@
 Only models that bring that file are treated so. Before such a model reads a sentence, everything in it that is to come
 through as it is (placeholders, tags, addresses, codes, numbers, words that the model does not know) is replaced by
 marks, single characters that are tokens of its own; afterwards they are put back. A word that is neither known nor
-looks like a name is told to the client. No torch here; changed by nothing after loading, any thread.
+looks like a name is told to the client, as is a word that the model makes up. No torch here; changed by nothing after
+loading, any thread.
 """
 
 import re
@@ -35,6 +36,11 @@ def fold(word: str) -> str:
     """Return `word` in small letters without accents: as it is looked up."""
     letters = unicodedata.normalize("NFD", word.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of `text`, parted at apostrophes and hyphens; tags, addresses, marks and the like hold none."""
+    return [found[0] for found in _WORD.finditer(OPAQUE.sub(" ", text))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,19 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
 
         For a language that was guessed: a guess at two words may be wrong where the lexicon can't be.
         """
-        words = [found[0] for found in _WORD.finditer(OPAQUE.sub(" ", text))]
+        words = _words(text)
         others = [other for other in self.words if other != language]
         return max((language, *others), key=lambda each: sum(self.knows(word, each) for word in words))
+
+    def made_up(self, translation: str, language: str, source: Masked) -> tuple[str, ...]:
+        """Return the words of a translation into `language`, which still has the marks, that come from nowhere.
+
+        They are neither words of that language nor copied from the source: a small model that is led astray puts words
+        together from pieces. No right translation of its corpus has such a word.
+        """
+        copied = set(map(fold, _words(source.text)))
+        words = [word for word in _words(translation) if not self.knows(word, language) and fold(word) not in copied]
+        return tuple(dict.fromkeys(words))
 
     def mask(self, text: str, language: str) -> Masked:
         """Replace what the model is not to touch.

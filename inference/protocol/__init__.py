@@ -36,6 +36,7 @@ from inference.protocol.parsing import Envelope, EventError, Parser, decode, enc
 from inference.protocol.server_events import (
     SERVER_EVENTS,
     Conversation,
+    DoubtCode,
     Error,
     ErrorBody,
     Message,
@@ -82,6 +83,7 @@ __all__ = [
     "Conversation",
     "ConversationGet",
     "ConversationLoad",
+    "DoubtCode",
     "Envelope",
     "Error",
     "ErrorBody",

@@ -100,10 +100,16 @@ class Message(Struct, frozen=True, kw_only=True):
     status: Literal["completed", "cancelled"] = "completed"
 
 
-class TranslationWarning(Struct, frozen=True, kw_only=True):
-    """What is doubtful about a translation: `words` that the model does not know, or that did not come through."""
+DoubtCode = Literal["outside_vocabulary", "not_kept", "made_up"]
 
-    code: Literal["outside_vocabulary", "not_kept"]
+
+class TranslationWarning(Struct, frozen=True, kw_only=True):
+    """What is doubtful about a translation: `words` that the model does not know, did not keep, or made up.
+
+    `message` says all of it; `code` and `words` say what comes first in the order of the codes.
+    """
+
+    code: DoubtCode
     message: str
     words: list[str]
 

@@ -1,11 +1,11 @@
 """Translation: from a client's texts to the sentences that the engine takes, and from its sentences back to texts.
 
-A model that brings a lexicon reads its sentences with marks in them, and what it does not know is told to the client.
-`prepare` runs on a worker thread: it detects, splits and tokenises. An `Assembler` belongs to one request and one
-thread.
+A model that brings a lexicon reads its sentences with marks in them; what it does not know, does not keep, or makes up
+is told to the client. `prepare` runs on a worker thread: it detects, splits and tokenises. An `Assembler` belongs to
+one request and one thread.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from inference.engines.languages import Languages, find_code
 from inference.engines.lexicon import Lexicon, Masked
 from inference.engines.seq2seq import Seq2SeqEngine, SequenceRequest
 from inference.errors import AisterError
-from inference.protocol import TranslationResult, TranslationWarning
+from inference.protocol import DoubtCode, TranslationResult, TranslationWarning
 from inference.tasks.answer import Result
 from inference.tasks.detection import Detection, detector_for
 from inference.tasks.segmenting import is_unspaced, split_text
@@ -29,7 +29,7 @@ MAX_TEXT_CHARACTERS = 50_000
 MAX_TOTAL_CHARACTERS = 100_000
 # Models are trained on sentences: beyond some 200 tokens they leave things out, whatever their position table holds.
 MAX_SENTENCE_TOKENS = 200
-MAX_WARNED_WORDS = 20  # in one text
+MAX_WARNED_WORDS = 20  # of each kind in one text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,15 @@ class Item:
 class PreparedTranslation:
     """What the engine is to do, which may be nothing, and how its answers make the texts.
 
-    `masked` are the request's sentences as a model with a lexicon reads them; empty for others.
+    `masked` are the request's sentences as a model with a `lexicon` reads them, to be translated into `target`; empty
+    for others.
     """
 
     request: SequenceRequest
     items: tuple[Item, ...]
+    target: str
     masked: tuple[Masked, ...] = ()
+    lexicon: Lexicon | None = None
 
 
 def prepare(
@@ -75,7 +78,7 @@ def prepare(
     items = tuple(_item(sentences, each, found, most) for each, found in zip(texts, sources, strict=True))
     request = SequenceRequest(key=key, sequences=tuple(sentences.sequences), num_beams=num_beams)
     engine.check(request)
-    return PreparedTranslation(request, items, tuple(sentences.masked))
+    return PreparedTranslation(request, items, into, tuple(sentences.masked), engine.text.lexicon)
 
 
 def check_texts(text: str | list[str]) -> list[str]:
@@ -176,30 +179,49 @@ def _item(sentences: _Sentences, text: str, found: Detection, most: int) -> Item
         part, words = sentences.add(piece.text, found)
         parts.append(part)
         unknown += words
-    return Item(tuple(parts), found, tuple(dict.fromkeys(unknown)))
+    return Item(tuple(parts), found, tuple(unknown))
 
 
-def _warning(unknown: Sequence[str], lost: Sequence[str]) -> TranslationWarning | UnsetType:
-    """Return what is to be said of the words that the model does not know and of those that it did not keep."""
-    if not unknown and not lost:
+_DOUBTS: dict[DoubtCode, str] = {
+    "outside_vocabulary": "The model does not know these words, so the translation may be wrong",
+    "not_kept": "The model did not keep",
+    "made_up": "The model made up these words, so the translation is probably wrong",
+}
+
+
+def _warning(doubts: Mapping[DoubtCode, Sequence[str]]) -> TranslationWarning | UnsetType:
+    """Return what is to be said of the words in doubt: all of it as the message, the first as code and words."""
+    found = [(code, list(dict.fromkeys(words))) for code, words in doubts.items() if words]
+    if not found:
         return UNSET
-    words = list(unknown or lost)[:MAX_WARNED_WORDS]
-    more = len(unknown or lost) - len(words)
-    listed = ", ".join(words) + (f" and {more} more" if more else "")
-    if unknown:
-        message = f"The model does not know these words, so the translation may be wrong: {listed}."
-        return TranslationWarning(code="outside_vocabulary", message=message, words=words)
-    return TranslationWarning(code="not_kept", message=f"The model did not keep: {listed}.", words=words)
+    message = " ".join(f"{_DOUBTS[code]}: {_listed(words)}." for code, words in found)
+    code, words = found[0]
+    return TranslationWarning(code=code, message=message, words=words[:MAX_WARNED_WORDS])
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - MAX_WARNED_WORDS
+    return ", ".join(words[:MAX_WARNED_WORDS]) + (f" and {more} more" if more > 0 else "")
 
 
 class Assembler:
     """Puts sentences that come in any order back into their texts, which grow from the front."""
 
-    def __init__(self, items: Sequence[Item], masked: Sequence[Masked] = ()) -> None:
-        """Take the items of a PreparedTranslation, and its sentences where they have marks."""
+    def __init__(
+        self,
+        items: Sequence[Item],
+        target: str = "",
+        masked: Sequence[Masked] = (),
+        lexicon: Lexicon | None = None,
+    ) -> None:
+        """Take what a PreparedTranslation holds; the target, and what is masked, count with a lexicon only."""
         self._items = items
+        self._target = target
         self._masked = masked
-        self._lost: list[list[str]] = [[] for _ in items]
+        self._lexicon = lexicon
+        self._doubts: list[dict[DoubtCode, list[str]]] = [
+            {"outside_vocabulary": list(item.unknown), "not_kept": [], "made_up": []} for item in items
+        ]
         self._item_of = {
             part: place for place, item in enumerate(items) for part in item.parts if isinstance(part, int)
         }
@@ -214,12 +236,13 @@ class Assembler:
     def feed(self, delta: Delta) -> list[Delta]:
         """Take the engine's sentence number `delta.item`; return what can be told now, by text instead of sentence."""
         place = self._item_of[delta.item]
-        self._sentences[delta.item] = self._restored(delta, place) if self._masked else delta.text
+        self._sentences[delta.item] = self._restored(delta, place, self._lexicon) if self._lexicon else delta.text
         return self._tell(place)
 
-    def _restored(self, delta: Delta, place: int) -> str:
-        masked = self._masked[delta.item]
-        self._lost[place] += masked.lost(delta.text)
+    def _restored(self, delta: Delta, place: int, lexicon: Lexicon) -> str:
+        masked, doubts = self._masked[delta.item], self._doubts[place]
+        doubts["not_kept"] += masked.lost(delta.text)
+        doubts["made_up"] += lexicon.made_up(delta.text, self._target, masked)
         return masked.restore(delta.text)
 
     def _tell(self, place: int) -> list[Delta]:
@@ -243,9 +266,9 @@ class Assembler:
                 source=item.source.language,
                 confidence=item.source.confidence,
                 uncertain=item.source.is_uncertain,
-                warning=_warning(item.unknown, lost),
+                warning=_warning(doubts),
             )
-            for item, text, lost in zip(self._items, self._told, self._lost, strict=True)
+            for item, text, doubts in zip(self._items, self._told, self._doubts, strict=True)
         ]
 
 
@@ -268,7 +291,7 @@ class TranslationAnswer:
         if not self._target:
             raise AisterError("invalid_field", "Name the language to translate into.", param="target")
         prepared = prepare(engine, self._text, self._source, self._target, key=key)
-        self._assembler = Assembler(prepared.items, prepared.masked)
+        self._assembler = Assembler(prepared.items, prepared.target, prepared.masked, prepared.lexicon)
         return prepared.request
 
     def begin(self) -> Sequence[Delta]:

@@ -76,6 +76,20 @@ def test_the_phrasebook_says_what_lies_outside_its_words(translator: Translator)
     assert told == [["lighthouse", "keeper"], ["Waschbär"], ["cangrejo", "canta"]]
 
 
+def test_the_phrasebook_says_which_words_it_made_up(translator: Translator) -> None:
+    texts = ["The lamp and the mirror are broken.", "I would like to return this jacket."]
+    results = translator.results((text, "en", code) for text in texts for code in FIVE)
+    warned = [result for result in results if result.warning]
+    assert {result.warning.code for result in warned if result.warning} == {"made_up"}
+    for result in warned:
+        assert result.warning
+        listed = ", ".join(result.warning.words)
+        assert result.warning.message == (
+            f"The model made up these words, so the translation is probably wrong: {listed}."
+        )
+        assert [word for word in result.warning.words if word not in result.text] == []
+
+
 def test_the_examples_of_the_phrasebook_come_without_a_warning(translator: Translator) -> None:
     examples = json.loads((DIRECTORY / "aister.json").read_text(encoding="utf-8"))["examples"]
     results = translator.results((example, "en", code) for example in examples for code in FIVE)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from inference.engines.lexicon import Masked
 from training.optimisation import Budget, make_optimisers, train
 from training.phrasebook_masks import MARKS, NUMBER_MARKS, make_lexicon, masked
 from training.phrasebook_tokenizer import PAD, train_tokenizer
@@ -125,3 +126,10 @@ def test_no_pair_has_a_word_that_the_lexicon_does_not_know(source: Source, corpu
     without_names = [phrase for phrase in corpus.phrases() if "[" not in phrase.texts["en"]]
     pairs = [source.maker.typed(phrase) for phrase in without_names]
     assert [pair for pair in pairs if source.lexicon.mask(pair.source, pair.source_language).unknown] == []
+
+
+def test_no_right_translation_counts_as_made_up(source: Source, corpus: Phrases) -> None:
+    """Nor those of frames and fillings that are never trained: the warning is for what is wrong."""
+    phrases = [*corpus.phrases(), *corpus.held_out[::20], *corpus.sealed[::20]]
+    pairs = [masked(source.maker.typed(phrase), source.lexicon, source.maker.rng) for phrase in phrases]
+    assert [p for p in pairs if source.lexicon.made_up(p.target, p.target_language, Masked(p.source))] == []

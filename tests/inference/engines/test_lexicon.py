@@ -79,6 +79,28 @@ def test_words_that_are_neither_known_nor_names_are_told(text: str, language: st
     assert KNOWN.mask(text, language).unknown == unknown
 
 
+@pytest.mark.parametrize(
+    ("text", "translation", "language", "made_up"),
+    [
+        ("Hello", "Bonjour, bonjourette.", "fr", ("bonjourette",)),
+        ("Hello", "BONJOUR, Ecole", "fr", ()),
+        ("Hello", "Das ist der Freundling", "de", ("Freundling",)),
+        ("Hello", "Freund-Straße, Straßen-Freund", "de", ("Straßen",)),
+        ("Hello", "l'école d'est", "fr", ("l", "d")),
+        ("Hello my name", "yak, Yak, yak, gnu", "fr", ("yak", "Yak", "gnu")),
+        ("Hello my name", "HELLO mon nom", "fr", ()),
+        ("Hello {name}, see Zoltan 12", f"Bonjour {A}, {B} {ONE}", "fr", ()),
+        ("Hello {name}", f"Bonjour {A} {C} <yak> {{gnu}} https://yak.org 7", "fr", ()),
+        ("Hello {a} {b} {c} Zoltan", f"Bonjour {A} {B} {C} Zoltan", "fr", ()),
+        ("Hello", "Bonjour Anna", "fr", ("Anna",)),
+    ],
+)
+def test_words_of_a_translation_that_come_from_nowhere_are_made_up(
+    text: str, translation: str, language: str, made_up: tuple[str, ...]
+) -> None:
+    assert KNOWN.made_up(translation, language, KNOWN.mask(text, "en")) == made_up
+
+
 def test_a_text_of_nothing_but_marks_has_no_words() -> None:
     assert not KNOWN.mask("{a}, 12!", "en").has_words
     assert KNOWN.mask("{a}, hello!", "en").has_words

@@ -1,5 +1,6 @@
 """From a client's texts to what the engine takes, and back, with a small real model behind it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +274,7 @@ def knowing(tmp_path_factory: pytest.TempPathFactory) -> Seq2SeqEngine:
 
 
 def told(prepared: PreparedTranslation, *outputs: str) -> list[TranslationResult]:
-    assembler = Assembler(prepared.items, prepared.masked)
+    assembler = Assembler(prepared.items, prepared.target, prepared.masked, prepared.lexicon)
     for place, text in enumerate(outputs):
         assembler.feed(Delta(text, place))
     return assembler.translations()
@@ -294,7 +295,7 @@ def test_a_sentence_without_words_is_not_read_by_the_model(knowing: Seq2SeqEngin
 
 def test_words_that_the_model_does_not_know_are_told_with_the_text_that_has_them(knowing: Seq2SeqEngine) -> None:
     prepared = made(knowing, ["Good morning, yak! Hello gnu yak.", "Hello", "Zebu"])
-    first, second, third = told(prepared, "a \ue000", "b \ue000", "c")
+    first, second, third = told(prepared, "bonjour \ue000", "bonjour \ue000 \ue001", "bonjour")
     message = "The model does not know these words, so the translation may be wrong: yak, gnu."
     assert first.warning == TranslationWarning(code="outside_vocabulary", message=message, words=["yak", "gnu"])
     assert second.warning is UNSET
@@ -307,6 +308,31 @@ def test_a_warning_names_twenty_words_at_most(knowing: Seq2SeqEngine) -> None:
     assert result.warning
     assert result.warning.words == words[:20]
     assert result.warning.message.endswith("yaaaaaaaaaaaaaaaaaaak and 2 more.")
+
+
+def test_words_that_the_model_makes_up_are_told_with_the_text_that_has_them(knowing: Seq2SeqEngine) -> None:
+    prepared = made(knowing, ["Good morning! Hello.", "Hello", "Hello"])
+    first, second, third = told(prepared, "Bonjourette !", "Bonjour, moineur Bonjourette.", "Bonjour", "hello")
+    message = "The model made up these words, so the translation is probably wrong: Bonjourette, moineur."
+    assert first.warning == TranslationWarning(code="made_up", message=message, words=["Bonjourette", "moineur"])
+    assert (second.warning, third.warning) == (UNSET, UNSET)
+
+
+def test_what_is_put_back_into_a_translation_is_not_made_up(knowing: Seq2SeqEngine) -> None:
+    (result,) = told(made(knowing, "Hello {name}, Good 12 Anna"), "Bonjour \ue000, \ue010 \ue001")
+    assert (result.text, result.warning) == ("Bonjour {name}, 12 Anna", UNSET)
+
+
+def test_one_warning_says_all_that_is_doubtful_and_its_code_the_first_of_it(knowing: Seq2SeqEngine) -> None:
+    told_lost, told_all = told(made(knowing, ["Hello {name}", "Hello {name} yak"]), "moineur", "moineur \ue000")
+    lost = "The model did not keep: {name}."
+    made_up = "The model made up these words, so the translation is probably wrong: moineur."
+    assert told_lost.warning == TranslationWarning(code="not_kept", message=f"{lost} {made_up}", words=["{name}"])
+    unknown = "The model does not know these words, so the translation may be wrong: yak."
+    lost = "The model did not keep: yak."
+    assert told_all.warning == TranslationWarning(
+        code="outside_vocabulary", message=f"{unknown} {lost} {made_up}", words=["yak"]
+    )
 
 
 def test_what_the_model_lost_is_told(knowing: Seq2SeqEngine) -> None:
@@ -326,6 +352,10 @@ def test_a_wrong_guess_at_the_language_makes_no_word_unknown(knowing: Seq2SeqEng
 def test_an_answer_of_a_model_with_a_lexicon_streams_what_its_result_holds(knowing: Seq2SeqEngine) -> None:
     deltas, (result,) = run(knowing, TranslationAnswer("Good morning, {name}! Hello.", "en", "fr"))
     assert joined(deltas, 0) == result.text
-    assert result.warning == TranslationWarning(
-        code="not_kept", message="The model did not keep: {name}.", words=["{name}"]
+    made_up = ", ".join(dict.fromkeys(re.findall(r"\w+", result.text)))
+    message = (
+        "The model did not keep: {name}. "
+        f"The model made up these words, so the translation is probably wrong: {made_up}."
     )
+    assert made_up
+    assert result.warning == TranslationWarning(code="not_kept", message=message, words=["{name}"])
