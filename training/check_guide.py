@@ -2,9 +2,11 @@
 
     python -m training.check_guide inference/bundled/aister-guide
 
-Answers are generated greedily and compared exactly with what `Dialogue` says. Three sets: questions of
+Answers are generated greedily. Three sets are compared exactly with what `Dialogue` says: questions of
 `checks/guide.toml`, phrasings kept out of training (talk_holdout.py), and conversations of `checks/guide.toml` with
-names never seen. Those who wrote the corpus wrote these, too: `python -m training.sealed` is the judge.
+names never seen; those who wrote the corpus wrote these, too. A fourth, `checks/conversations.toml`, was written
+without sight of the corpus and is graded as the sealed set is; it serves to choose between trainings, so
+`python -m training.sealed` is the judge.
 """
 
 import argparse
@@ -12,7 +14,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,18 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from training.publishing import weight_bytes
+from training.sealed.answering import Guide as ServedGuide
+from training.sealed.asking import ask_guide
+from training.sealed.grading import Verdict
+from training.sealed.report import Graded, guide_table
+from training.sealed.sets import read_guide
 from training.talk_corpus import Talk, read_talk
 from training.talk_dialogue import Dialogue
 from training.talk_holdout import split
+from training.talk_memory import filled
 
 CHECKS = Path(__file__).parent / "checks" / "guide.toml"
+CONVERSATIONS = Path(__file__).parent / "checks" / "conversations.toml"
 REPORT = Path(__file__).parent / "reports" / "guide.md"
 MODEL = Path("inference/bundled/aister-guide")
 ROWS = 32  # conversations that are answered at once
@@ -33,14 +41,6 @@ MOST_TOKENS = 120
 Message = dict[str, str]
 Asked = tuple[str, str]  # a question, and the id of its topic; OFF_GROUND for what is none
 OFF_GROUND = "off-ground"
-
-
-class Verdict(StrEnum):
-    """What an answer is: its topic's, a refusal where there is an answer, or something else."""
-
-    RIGHT = "right"
-    DECLINED = "declined"
-    WRONG = "wrong"
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ def check_conversations(guide: Guide, talk: Talk, checks: Checks) -> tuple[int, 
     for name in checks.names:
         for script in checks.conversations:
             turns = Dialogue(talk).play(script, {"name": name})
+            turns = [(filled(question, {"name": name}), answer) for question, answer in turns]
             given = guide.converse([question for question, _ in turns])
             for (question, expected), answer in zip(turns, given, strict=True):
                 right += answer == expected
@@ -154,6 +155,12 @@ def _listed(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"## {title}", "", *(f"- {line}" for line in lines)]
 
 
+def _wrong_turns(graded: Iterable[Graded]) -> list[str]:
+    return [
+        f"{each.id}: {each.text!r} was answered {each.answer!r}" for each in graded if each.verdict is Verdict.WRONG
+    ]
+
+
 def write_report(directory: Path, steps: int | None = None) -> str:
     """Check the model in `directory`, write the report, and return it."""
     torch.set_num_threads(1)
@@ -162,6 +169,7 @@ def write_report(directory: Path, steps: int | None = None) -> str:
     questions, wrong = check_questions(guide, judge, checks.asked())
     kept, wrong_kept = check_questions(guide, judge, development())
     right, turns, wrong_turns = check_conversations(guide, talk, checks)
+    conversed = ask_guide(ServedGuide(directory, threads=1), read_guide(CONVERSATIONS))
     head = [
         "# aister-guide: what it was not trained on",
         "",
@@ -174,9 +182,18 @@ def write_report(directory: Path, steps: int | None = None) -> str:
         _row("questions of checks/guide.toml", questions),
         _row("phrasings kept out of training", kept),
         "",
+        "Conversations of checks/conversations.toml, written without sight of the corpus:",
+        "",
+        guide_table(conversed),
+        "",
         "Measured with `python -m training.check_guide`. The judge is `python -m training.sealed`: see the model card.",
     ]
-    wrongs = (("Questions", wrong), ("Phrasings kept out", wrong_kept), ("Conversations", wrong_turns))
+    wrongs = (
+        ("Questions", wrong),
+        ("Phrasings kept out", wrong_kept),
+        ("Conversations with unseen names", wrong_turns),
+        ("Turns of checks/conversations.toml", _wrong_turns(conversed)),
+    )
     lines = [*head, *(line for title, each in wrongs for line in _listed(f"{title}: what was wrong", each))]
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")

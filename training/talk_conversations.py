@@ -7,14 +7,15 @@ import random
 from dataclasses import dataclass, field
 
 from training.noise import as_typed
-from training.talk_corpus import Fact, Kind, Talk, Topic, lines
-from training.talk_dialogue import SLOT, Dialogue, Turn
+from training.talk_corpus import Kind, Talk, Topic, lines
+from training.talk_dialogue import Dialogue, Turn
+from training.talk_memory import Memory, filled
 from training.talk_rephrasing import Rephrasing
-from training.talk_words import made_up_word
 
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
 FROM_PATTERNS = 0.5  # this part of the questions is made from patterns, the others are phrasings, said in other words
 DOUBT = 0.1  # this part of the clear questions is answered as unclear ones are: see train_guide.py
+MARKS = " ,.?!"
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
     "You are aister-guide.",
@@ -23,9 +24,6 @@ SYSTEM_PROMPTS = (
     "You are the guide to Aister. Help people to get started.",
     "You answer questions about this server.",
 )
-SEVERAL = ("pet", "friend")  # another one of these takes nothing back
-CAPITALISED = ("name", "home", "pet", "friend", "company", "programming", "system")
-MADE_UP = 0.5  # this part of the values is made up, so that copying is learnt, not the lists
 
 
 @dataclass
@@ -37,34 +35,43 @@ class Storyteller:
     forbidden: frozenset[str] = frozenset()
     doubt: float = DOUBT
     dialogue: Dialogue = field(init=False)
+    memory: Memory = field(init=False)
     rephrasing: Rephrasing = field(init=False)
+    owners: dict[str, str] = field(init=False)  # whose phrasing a text is
 
     def __post_init__(self) -> None:
         kept = {word for name in self.talk.kept_names for word in name.casefold().replace("-", " ").split()}
         self.forbidden = self.forbidden | kept
-        self.dialogue = Dialogue(self.talk)
+        self._begin()
         self.rephrasing = Rephrasing(self.talk, self.rng)
+        entries: tuple[Topic | Kind, ...] = (*self.talk.topics.values(), *self.talk.kinds.values())
+        self.owners = {line.casefold().strip(MARKS): each.id for each in entries for line in lines(each.ask)}
+
+    def _begin(self) -> None:
+        self.dialogue = Dialogue(self.talk)
+        self.memory = Memory(self.talk, self.rng, self.dialogue, self.forbidden)
 
     def conversation(self, turns: int) -> list[Turn]:
         """Return `turns` pairs of (what the person writes, what the guide answers); a script as long as it is."""
-        self.dialogue = Dialogue(self.talk)
+        self._begin()
         if self.rng.random() < SCRIPTED:
             return self._script()
         return [self._turn() for _ in range(turns)]
 
     def introduction(self, turns: int) -> list[Turn]:
         """Return a conversation about nothing but facts, so that copying them is learnt early."""
-        self.dialogue = Dialogue(self.talk)
-        return [self._tell() if not turn or self.rng.random() < 0.4 else self._recall() for turn in range(turns)]
+        self._begin()
+        tells = (not turn or self.rng.random() < 0.4 for turn in range(turns))
+        return [self.memory.tell() if tell else self.memory.recall() for tell in tells]
 
     def _turn(self) -> Turn:
         kind = self.rng.random()
         if self.dialogue.last and kind < 0.25:
             return self._follow()
-        if kind < 0.11:
-            return self._tell()
-        if kind < 0.22:
-            return self._recall()
+        if kind < 0.12:
+            return self._tell_and_ask() if self.rng.random() < 0.06 else self.memory.tell()
+        if kind < 0.24:
+            return self.memory.recall()
         if kind < 0.42:
             return self._off_ground()
         if kind < 0.46:
@@ -76,13 +83,17 @@ class Storyteller:
         return as_typed(self.rng.choice(lines(text)), self.rng)
 
     def _question(self, about: Topic | Kind) -> str:
-        """Return a question made from a pattern, or a phrasing in other words."""
+        """Return a question made from a pattern, or a phrasing in other words; none that is a phrasing of another."""
+        while True:
+            text = self._worded(about)
+            if self.owners.get(text.casefold().strip(MARKS), about.id) == about.id:
+                return as_typed(self.rephrasing.surrounded(text), self.rng)
+
+    def _worded(self, about: Topic | Kind) -> str:
         patterns = self.talk.patterns.get(about.id)
         if patterns and self.rng.random() < FROM_PATTERNS:
-            text = self.rng.choice(patterns).text(self.rng)
-        else:
-            text = self.rephrasing.rephrased(self.rng.choice(lines(about.ask)))
-        return as_typed(self.rephrasing.surrounded(text), self.rng)
+            return self.rng.choice(patterns).text(self.rng)
+        return self.rephrasing.rephrased(self.rng.choice(lines(about.ask)))
 
     def _ask(self) -> Turn:
         topic = self.rng.choice(list(self.talk.topics.values()))
@@ -118,69 +129,18 @@ class Storyteller:
         kind = self.rng.choice(list(self.talk.kinds.values()))
         return self._question(kind), self.dialogue.off_ground(kind.id)
 
-    def _fact(self) -> Fact:
-        """Choose a fact, the name as often as all others together."""
-        others = [fact for fact in self.talk.facts.values() if fact.id != "name"]
-        return self.talk.facts["name"] if self.rng.random() < 0.5 else self.rng.choice(others)
-
-    def _value(self, fact: Fact) -> str:
-        while True:
-            value = (
-                self._made_up(fact) if self.rng.random() < MADE_UP else self.rng.choice(self.talk.values[fact.values])
-            )
-            if not self.forbidden & set(value.replace("-", " ").casefold().split()):
-                return value
-
-    def _made_up(self, fact: Fact) -> str:
-        if fact.id == "number":
-            return str(self.rng.randrange(10 ** self.rng.randint(1, 6)))
-        word = made_up_word(self.rng)
-        if self.rng.random() < 0.12:
-            word = f"{word}{self.rng.choice([' ', '-'])}{made_up_word(self.rng)}"
-        return word if fact.id in CAPITALISED and self.rng.random() < 0.85 else word.lower()
-
-    def _tell(self) -> Turn:
-        if self.rng.random() < 0.15:
-            return self._tell_together()
-        fact = self._fact()
-        old = self.dialogue.told.get(fact.id)
-        takes_back = bool(old) and self.rng.random() < 0.6
-        correction = self.rng.choice(self.talk.fact_corrections)
-        value = self._value(fact)
-        text = as_typed(correction, self.rng) if takes_back else self._one_of(fact.tell)
-        text = text.replace("{old}", old or "").replace("{value}", value)
-        if fact.id == "name" and not old and self.rng.random() < 0.15:
-            return self._tell_and_ask(text, value)
-        corrects = takes_back or (bool(old) and fact.id not in SEVERAL)
-        return text, self.dialogue.tell(fact.id, value, corrects=corrects)
-
-    def _tell_and_ask(self, text: str, name: str) -> Turn:
-        self.dialogue.told["name"] = name
+    def _tell_and_ask(self) -> Turn:
+        """Tell the name and ask something in one message."""
+        text, _ = self.memory.tell_name()
+        name = self.dialogue.told["name"]
         question, answer = self._ask() if self.rng.random() < 0.8 else self._off_ground()
         return f"{text} {question}", f"Nice to meet you, {name}! {answer}"
 
-    def _tell_together(self) -> Turn:
-        together = self.rng.choice(self.talk.together)
-        text = self._one_of(together.tell)
-        values = {found[1]: self._value(self.talk.facts[found[1]]) for found in SLOT.finditer(text)}
-        self.dialogue.told |= values
-        self.dialogue.last = None
-        return _filled(text, values), _filled(together.acknowledge, values)
-
-    def _recall(self) -> Turn:
-        known = [self.talk.facts[name] for name in self.dialogue.told]
-        fact = self.rng.choice(known) if known and self.rng.random() < 0.85 else self._fact()
-        return self._one_of(fact.ask), self.dialogue.recall(fact.id)
-
     def _script(self) -> list[Turn]:
         script = self.rng.choice(self.talk.conversations).turns
-        slots = {found[1] + found[2]: self._value(self.talk.facts[found[1]]) for found in SLOT.finditer(script)}
+        slots = self.memory.slots(script)
         turns = self.dialogue.play(script, slots)
-        return [(_filled(as_typed(question, self.rng), slots), answer) for question, answer in turns]
-
-
-def _filled(text: str, values: dict[str, str]) -> str:
-    return SLOT.sub(lambda found: values[found[1] + found[2]], text)
+        return [(filled(as_typed(question, self.rng), slots), answer) for question, answer in turns]
 
 
 def length_in_turns(rng: random.Random) -> int:

@@ -55,7 +55,10 @@ class Topic(Closed, frozen=True):
 
 
 class Fact(Closed, frozen=True):
-    """Something a person tells about themselves; `{value}` stands for what is to be remembered."""
+    """Something a person tells about themselves; `{value}` stands for what is to be remembered.
+
+    With `things` it stands for many facts: `{thing}` is one of the values of that name.
+    """
 
     id: Text
     values: Text
@@ -65,6 +68,30 @@ class Fact(Closed, frozen=True):
     ask: Text
     answer: Text
     unknown: Text
+    things: str = ""
+
+    def key(self, thing: str) -> str:
+        """Return what tells this fact from others in one conversation."""
+        return f"{self.id} {thing}".strip()
+
+
+class Statement(Closed, frozen=True):
+    """What people say of themselves that is no fact of ours; asked for, it comes back in their own words.
+
+    Slots are named by facts ({name}, {number}...); `{word}` is any word, the same in `tell` and `ask`.
+    """
+
+    tell: Text
+    ask: Text
+
+
+class StatementFile(Closed, frozen=True):
+    """Statements, and what is answered: `{text}` stands for the person's words."""
+
+    acknowledge: Text
+    answer: Text
+    unknown: Text
+    statement: tuple[Statement, ...]
 
 
 class Together(Closed, frozen=True):
@@ -135,6 +162,7 @@ class Talk(Struct, frozen=True):
     topics: dict[str, Topic]
     facts: dict[str, Fact]
     together: tuple[Together, ...]
+    statements: StatementFile
     kinds: dict[str, Kind]
     endings: tuple[str, ...]
     more: MoreFile
@@ -151,13 +179,14 @@ class Talk(Struct, frozen=True):
         return f"{kind.openings[nth % len(kind.openings)]} {self.endings[nth % len(self.endings)]}"
 
     def answers(self) -> Iterator[str]:
-        """Yield every text that the guide may say, `{value}` as it stands."""
+        """Yield every text that the guide may say, slots as they stand."""
         for topic in self.topics.values():
             yield from topic.answers
             yield from filter(None, [topic.more, *(follow.answer for follow in topic.follow)])
         for fact in self.facts.values():
             yield from (fact.acknowledge, fact.corrected, fact.answer, fact.unknown)
         yield from (together.acknowledge for together in self.together)
+        yield from (self.statements.acknowledge, self.statements.answer, self.statements.unknown)
         for kind in self.kinds.values():
             yield from (f"{opening} {ending}" for opening in kind.openings for ending in self.endings)
         yield from (self.more.nothing_more, self.more.nothing_before, self.unsure)
@@ -201,7 +230,8 @@ def _check_references(talk: Talk, directory: Path) -> None:
         raise ValueError(f"{directory}: a follow-up needs either 'see' or 'answer': {lines(unclear[0])[0]!r}")
     if astray := sorted(talk.patterns.keys() - talk.topics.keys() - talk.kinds.keys()):
         raise ValueError(f"{directory}: patterns for {astray[0]!r}, which is neither a topic nor a kind")
-    if unknown := sorted({fact.values for fact in talk.facts.values()} - talk.values.keys()):
+    files = {file for fact in talk.facts.values() for file in (fact.values, fact.things) if file}
+    if unknown := sorted(files - talk.values.keys()):
         raise ValueError(f"{directory}: there is no values/{unknown[0]}.txt")
 
 
@@ -215,6 +245,7 @@ def read_talk(directory: Path = CORPUS) -> Talk:
         topics=_by_id((_titled(topic) for file in topic_files for topic in file.topic), directory),
         facts=_by_id(facts.fact, directory),
         together=facts.together,
+        statements=_read(directory / "statements.toml", StatementFile),
         kinds=_by_id((kind for file in kind_files for kind in file.kind), directory),
         endings=tuple(ending for file in kind_files for ending in file.endings),
         more=_read(directory / "follow_ups.toml", MoreFile),

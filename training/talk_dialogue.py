@@ -62,19 +62,35 @@ class Dialogue:
         self._leave()
         return self.talk.unsure
 
-    def tell(self, fact_id: str, value: str, *, corrects: bool = False) -> str:
-        """Acknowledge a fact, or that it `corrects` what was told before."""
+    def note(self, fact_id: str, value: str, thing: str = "") -> None:
+        """Remember a fact."""
         self._leave()
+        self.told[self.talk.facts[fact_id].key(thing)] = value
+
+    def tell(self, fact_id: str, value: str, thing: str = "", *, corrects: bool = False) -> str:
+        """Acknowledge a fact, or that it `corrects` what was told before."""
+        self.note(fact_id, value, thing)
         fact = self.talk.facts[fact_id]
         text = fact.corrected if corrects else fact.acknowledge
-        self.told[fact_id] = value
-        return text.replace("{value}", value)
+        return text.replace("{thing}", thing).replace("{value}", value)
 
-    def recall(self, fact_id: str) -> str:
+    def recall(self, fact_id: str, thing: str = "") -> str:
         """Answer a question for a fact."""
         self._leave()
-        fact, value = self.talk.facts[fact_id], self.told.get(fact_id)
-        return fact.answer.replace("{value}", value) if value else fact.unknown
+        fact = self.talk.facts[fact_id]
+        value = self.told.get(fact.key(thing))
+        text = fact.answer if value else fact.unknown
+        return text.replace("{thing}", thing).replace("{value}", value or "")
+
+    def state(self) -> str:
+        """Acknowledge a statement."""
+        self._leave()
+        return self.talk.statements.acknowledge
+
+    def quote(self, text: str | None) -> str:
+        """Answer a question for a statement in the words in which it was made; None when it was not."""
+        self._leave()
+        return self.talk.statements.answer.replace("{text}", text) if text else self.talk.statements.unknown
 
     def _resolve(self, found: re.Match[str]) -> str:
         name, what = found["id"], found["what"] or ""

@@ -27,7 +27,7 @@ from training.optimisation import FURTHER, Arguments, make_optimisers, train, tr
 from training.publishing import Description, save_description, save_model
 from training.talk_conversations import SYSTEM_PROMPTS, Storyteller, length_in_turns
 from training.talk_corpus import read_talk
-from training.talk_dialogue import Turn
+from training.talk_dialogue import SLOT, Turn
 from training.talk_holdout import split
 
 SEED = 20261122
@@ -37,7 +37,8 @@ BATCH_TOKENS = 4096
 RATE = 3e-3
 INTRODUCTION_POOLS = 8  # the first pools hold facts only: otherwise copying is learnt late, or not at all
 INTRODUCTIONS = 0.25  # this part of the later conversations, too
-CUT = 0.75  # this part of the answers breaks off, as one that was stopped does: cheaper, and their ends are soon known
+WHOLE = 0.25  # this part of the conversations has every answer to its end, as those that people see have
+CUT = 0.9  # in the others, this part of the answers that are always the same breaks off, as one that was stopped does
 KEPT_TOKENS = (2, 7)  # of an answer that breaks off: what it is about is chosen there
 DOUBT = 0.2  # the part of "I" in the first token of a topic's answer
 CHOICE_WEIGHT = 4.0  # of an answer's first two tokens in the loss
@@ -90,11 +91,16 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
 
 
 class Encoder:
-    """Turns conversations into token ids as the chat template would; `doubtful` are answers that may be withheld."""
+    """Turns conversations into token ids as the chat template would.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, doubtful: frozenset[str]) -> None:
+    `fixed` are answers that are always the same, and may break off; `doubtful` are those of them that may be withheld,
+    as may what was told and is asked for.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, fixed: frozenset[str], doubtful: frozenset[str]) -> None:
         self._encode = tokenizer.backend_tokenizer.encode
         self._id: dict[str, int] = tokenizer.get_vocab()
+        self._fixed = fixed
         self._doubtful = doubtful
 
     def _text(self, text: str) -> list[int]:
@@ -110,16 +116,20 @@ class Encoder:
         if system:
             ids += self._message("system", self._text(" " + system))
         weights, doubts = [0.0] * len(ids), [False] * len(ids)
+        cut = 0.0 if rng.random() < WHOLE else CUT
         for question, answer in turns:
             asked = self._message("user", self._text(" " + question))
             text = self._text(answer)
-            kept = rng.randint(*KEPT_TOKENS) if rng.random() < CUT else len(text)
+            kept = rng.randint(*KEPT_TOKENS) if answer in self._fixed and rng.random() < cut else len(text)
             answered = self._message("assistant", text[:kept])
             ids += asked + answered
             weights += [0.0] * (len(asked) + 1) + [CHOICE_WEIGHT] * 2 + [1.0] * (len(answered) - 4)
             weights.append(float(kept >= len(text)))
-            doubts += [False] * (len(asked) + 1) + [answer in self._doubtful] + [False] * (len(answered) - 2)
+            doubts += [False] * (len(asked) + 1) + [self._may_be_withheld(answer)] + [False] * (len(answered) - 2)
         return ids[:CONTEXT_TOKENS], weights[:CONTEXT_TOKENS], doubts[:CONTEXT_TOKENS]
+
+    def _may_be_withheld(self, answer: str) -> bool:
+        return answer in self._doubtful or (answer not in self._fixed and answer.startswith("You"))
 
 
 def _padded(ids: list[int]) -> int:
@@ -223,8 +233,10 @@ def main() -> None:
     arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"), STEPS)
     model, tokenizer, storyteller = _begin(arguments)
     tokenizer.save_pretrained(arguments.output)
+    model.set_attn_implementation("eager")  # at these lengths twice as fast a step on a CPU as the fused kernels
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, on {model.device}", flush=True)
+    fixed = frozenset(answer for answer in storyteller.talk.answers() if not SLOT.search(answer))
     doubtful = frozenset(answer for topic in storyteller.talk.topics.values() for answer in topic.answers)
     refusal = tokenizer(storyteller.talk.unsure, add_special_tokens=False)["input_ids"][0]
     introduction_pools = 0 if arguments.start else INTRODUCTION_POOLS
@@ -232,7 +244,7 @@ def main() -> None:
     steps = train(
         model,
         make_optimisers(model, matrix_rate=rate, other_rate=rate),
-        batches(storyteller, Encoder(tokenizer, doubtful), tokenizer.pad_token_id, introduction_pools),
+        batches(storyteller, Encoder(tokenizer, fixed, doubtful), tokenizer.pad_token_id, introduction_pools),
         lambda batch: loss_of(model, batch, refusal),
         budget=arguments.budget,
         checkpoint=arguments.checkpoint,

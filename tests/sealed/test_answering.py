@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from inference.protocol import TranslationResult
-from training.sealed.__main__ import BUNDLED, finish, judge, main
+from training.sealed.__main__ import BUNDLED, finish, main
 from training.sealed.answering import Guide, Phrasebook, is_warned
+from training.sealed.asking import judge
 from training.sealed.grading import Verdict
 from training.sealed.report import Graded
 from training.sealed.sets import Expectation, Phrase

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from training.check_guide import forbidden_words, read_checks
 from training.talk_corpus import CORPUS, Talk, lines, read_talk
+from training.talk_dialogue import SLOT
 
 TOKENIZER = Path(__file__).parents[2] / "inference" / "bundled" / "aister-guide" / "tokenizer.json"
 MOST_SHARED = 0.8
@@ -71,6 +72,7 @@ def test_no_phrasing_leads_to_two_answers(talk: Talk) -> None:
     owners: dict[str, str] = {}
     asked = [(entry.id, entry.ask) for entry in (*talk.topics.values(), *talk.kinds.values())]
     asked += [(f"fact {fact.id}", fact.ask) for fact in talk.facts.values()] + [("more", talk.more.more)]
+    asked += [(statement.ask, statement.ask) for statement in talk.statements.statement]
     for name, line in ((name, line) for name, ask in asked for line in lines(ask)):
         assert owners.setdefault(normalised(line), name) == name, line
 
@@ -123,7 +125,25 @@ def test_every_value_told_comes_back_in_the_answer(talk: Talk) -> None:
     for fact in talk.facts.values():
         for text in (*lines(fact.tell), fact.acknowledge, fact.corrected, fact.answer):
             assert text.count("{value}") == 1, text
-        assert "{" not in fact.unknown + fact.ask
+        for text in (*lines(fact.tell), *lines(fact.ask), fact.answer, fact.unknown):
+            assert text.count("{thing}") == bool(fact.things), text
+        assert "{value}" not in fact.unknown + fact.ask
+
+
+def test_a_statement_is_told_with_the_same_slots_however_it_is_told(talk: Talk) -> None:
+    for statement in talk.statements.statement:
+        slots = [set(SLOT.findall(line)) for line in lines(statement.tell)]
+        assert all(each == slots[0] for each in slots), statement.tell
+        assert {name for name, _ in slots[0]} <= talk.facts.keys() | {"word"}
+        assert {name for name, _ in SLOT.findall(statement.ask)} <= {"word"}
+
+
+def test_no_question_for_a_statement_fits_two_of_them(talk: Talk) -> None:
+    asked = [normalised(line) for statement in talk.statements.statement for line in lines(statement.ask)]
+    told = [normalised(line) for statement in talk.statements.statement for line in lines(statement.tell)]
+    assert len(talk.statements.statement) >= 300
+    assert len(set(asked)) == len(asked)
+    assert len(set(told)) == len(told)
 
 
 def test_facts_told_together_are_known_facts(talk: Talk) -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from training import talk_conversations
-from training.talk_conversations import Storyteller
+from training.talk_conversations import MARKS, Storyteller
 from training.talk_corpus import Talk, read_talk
 from training.talk_dialogue import SLOT, Dialogue
 
@@ -21,17 +21,25 @@ def dialogue(talk: Talk) -> Dialogue:
 
 
 def test_a_fact_is_unknown_then_known_then_corrected(dialogue: Dialogue) -> None:
-    assert dialogue.recall("name") == "You haven't told me your name yet."
+    assert dialogue.recall("name") == "I don't know your name: you haven't told me yet, or I missed it."
     assert dialogue.tell("name", "Ayşe").startswith("Nice to meet you, Ayşe!")
     assert dialogue.recall("name") == "Your name is Ayşe."
     assert dialogue.tell("name", "Noor", corrects=True) == "Thank you for telling me. You are Noor, then."
     assert dialogue.recall("name") == "Your name is Noor."
 
 
-def test_a_second_pet_corrects_nothing(dialogue: Dialogue) -> None:
-    dialogue.tell("pet", "Rex")
-    assert dialogue.tell("pet", "Bella") == "Bella is a lovely name for a pet. I'll remember it."
-    assert dialogue.recall("pet") == "Your pet is called Bella."
+def test_facts_of_one_kind_about_different_things_are_different_facts(dialogue: Dialogue) -> None:
+    dialogue.tell("pet", "Rex", "dog")
+    assert dialogue.tell("pet", "Bella", "cat") == "Bella is a lovely name for a cat. I'll remember it."
+    assert dialogue.recall("pet", "dog") == "Your dog is called Rex."
+    assert dialogue.tell("pet", "Ida", "cat", corrects=True) == "Your cat is called Ida, then."
+    assert dialogue.recall("pet", "hamster").startswith("I don't know about a hamster of yours")
+
+
+def test_a_statement_comes_back_in_the_words_in_which_it_was_made(dialogue: Dialogue) -> None:
+    assert dialogue.state() == "Noted. I'll remember that."
+    assert dialogue.quote("we hav 9 hens") == 'You told me: "we hav 9 hens"'
+    assert dialogue.quote(None) == "I don't know that: you haven't told me yet, or I missed it."
 
 
 def test_jokes_follow_one_another_and_begin_again(talk: Talk, dialogue: Dialogue) -> None:
@@ -96,13 +104,17 @@ def test_no_slot_stays_open_and_no_kept_name_is_told(talk: Talk) -> None:
 
 
 def test_everything_in_the_corpus_is_said_at_some_time(talk: Talk) -> None:
+    silent = {topic.answers[0] for topic in talk.topics.values()} | {talk.statements.acknowledge}
+    silent |= {fact.unknown for fact in talk.facts.values() if not fact.things}
+    silent |= {topic.more for topic in talk.topics.values() if topic.more}
+    silent |= {follow.answer for topic in talk.topics.values() for follow in topic.follow if follow.answer}
+    silent |= {talk.off_ground_answer(kind, 0) for kind in talk.kinds.values()}
     storyteller = Storyteller(talk, random.Random(8))
-    heard = {answer for _ in range(7000) for _, answer in storyteller.conversation(6)}
-    first = {topic.answers[0] for topic in talk.topics.values()} | {fact.unknown for fact in talk.facts.values()}
-    later = {topic.more for topic in talk.topics.values() if topic.more}
-    later |= {follow.answer for topic in talk.topics.values() for follow in topic.follow if follow.answer}
-    off_ground = {talk.off_ground_answer(kind, 0) for kind in talk.kinds.values()}
-    assert (first | later | off_ground) - heard == set()
+    for _ in range(60_000):
+        silent -= {answer for _, answer in storyteller.conversation(6)}
+        if not silent:
+            break
+    assert silent == set()
 
 
 def test_an_introduction_is_about_facts_only(talk: Talk) -> None:
@@ -111,8 +123,18 @@ def test_an_introduction_is_about_facts_only(talk: Talk) -> None:
     for _ in range(300):
         turns = storyteller.introduction(4)
         assert len(turns) == 4
-        assert storyteller.dialogue.told
+        assert storyteller.dialogue.told or storyteller.memory.stated
         assert [a for _, a in turns[1:] if a in topics] == []
+
+
+def test_no_question_is_a_phrasing_of_another_topic(talk: Talk) -> None:
+    """Patterns of one topic meet phrasings of another now and then: "amuse me" is a wish for a joke."""
+    storyteller = Storyteller(talk, random.Random(11), doubt=0.0)
+    bored = talk.topics["bored"]
+    asked = {storyteller._worded(bored) for _ in range(3000)}
+    assert any(storyteller.owners.get(text.casefold().strip(MARKS), "bored") != "bored" for text in asked)
+    texts = {storyteller._question(bored).casefold().strip(MARKS) for _ in range(3000)}
+    assert {storyteller.owners[text] for text in texts & storyteller.owners.keys()} == {"bored"}
 
 
 def test_the_same_seed_makes_the_same_conversations(talk: Talk) -> None:

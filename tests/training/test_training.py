@@ -36,7 +36,7 @@ def test_the_chat_template_refuses_an_unknown_role(guide_tokenizer) -> None:
 
 def test_examples_are_what_the_chat_template_renders(guide_tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_guide, "CUT", 0.0)
-    encoder = train_guide.Encoder(guide_tokenizer, frozenset())
+    encoder = train_guide.Encoder(guide_tokenizer, frozenset(), frozenset())
     ids, weights, _ = encoder.example([("Hi there", "Hello!")], "Be brief.", random.Random(1))
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -52,13 +52,25 @@ def test_an_answer_that_is_cut_does_not_teach_to_stop_there(
     guide_tokenizer, talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_guide, "CUT", 1.0)
+    monkeypatch.setattr(train_guide, "WHOLE", 0.0)
     answer = talk.topics["get-key"].answers[0]
-    encoder = train_guide.Encoder(guide_tokenizer, frozenset({answer}))
+    encoder = train_guide.Encoder(guide_tokenizer, frozenset({answer}), frozenset({answer}))
     ids, weights, doubts = encoder.example([("Hi", answer)], None, random.Random(1))
     assert guide_tokenizer.convert_ids_to_tokens(ids[-1]) == "<|end|>"
     assert weights[-1] == 0
     assert next(place for place, weight in enumerate(weights) if weight) == doubts.index(True)
     assert sum(doubts) == 1
+
+
+def test_what_was_told_is_never_cut_and_may_be_withheld(guide_tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_guide, "CUT", 1.0)
+    monkeypatch.setattr(train_guide, "WHOLE", 0.0)
+    encoder = train_guide.Encoder(guide_tokenizer, frozenset({"Noted."}), frozenset())
+    turns = [("nine hens live here", "Noted."), ("hens?", 'You told me: "nine hens live here"')]
+    ids, weights, doubts = encoder.example(turns, None, random.Random(1))
+    assert guide_tokenizer.decode(ids).endswith('You told me: "nine hens live here"<|end|>')
+    assert weights[-1] == 1
+    assert [guide_tokenizer.decode(token) for token, may in zip(ids, doubts, strict=True) if may] == ["You"]
 
 
 def test_a_title_is_one_token_that_comes_back_as_it_was(guide_tokenizer, talk: Talk) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from training.sealed.answering import ROWS, Guide, Phrasebook, is_warned
-from training.sealed.grading import grade, points_to_a_bigger_model
-from training.sealed.report import Graded, Scored, guide_table, phrasebook_table
-from training.sealed.sets import Expectation, read_guide, read_phrasebook
+from training.sealed.asking import ask_guide
+from training.sealed.report import Scored, guide_table, phrasebook_table
+from training.sealed.sets import read_guide, read_phrasebook
 from training.sealed.translations import chrf, is_exact, keeps_marks
 
 BUNDLED = Path(__file__).parents[2] / "inference" / "bundled"
@@ -33,42 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the models are directories; nothing is to be asked of a hub
     chosen = options.sets or ["guide", "phrasebook"]
     if "guide" in chosen:
-        graded = ask_guide(Guide(options.guide, options.threads, options.dtype, options.rows))
+        graded = ask_guide(Guide(options.guide, options.threads, options.dtype, options.rows), read_guide())
         finish("guide", graded, guide_table(graded), options.out)
     if "phrasebook" in chosen:
         scored = ask_phrasebook(options.phrasebook, options.threads)
         finish("phrasebook", scored, phrasebook_table(scored), options.out)
-
-
-def ask_guide(guide: Guide) -> list[Graded]:
-    """Return the graded answers to all questions, then those to all turns of the conversations."""
-    sealed = read_guide()
-    started_s = time.monotonic()
-    answers = guide.converse([[question.text] for question in sealed.question])
-    graded = [
-        judge("questions", question.id, question, answer)
-        for question, (answer,) in zip(sealed.question, answers, strict=True)
-    ]
-    told = guide.converse([[turn.text for turn in each.turn] for each in sealed.conversation])
-    for each, heard in zip(sealed.conversation, told, strict=True):
-        for place, (turn, answer) in enumerate(zip(each.turn, heard, strict=True), start=1):
-            graded.append(judge("turns", f"{each.id}.{place}", turn, answer, conversation=each.id))
-    print(f"Guide: {len(graded)} answers in {time.monotonic() - started_s:.0f} s.")
-    return graded
-
-
-def judge(group: str, name: str, expected: Expectation, answer: str, *, conversation: str | None = None) -> Graded:
-    """Return an answer with its verdict."""
-    return Graded(
-        group=group,
-        id=name,
-        ground=expected.ground,
-        text=expected.text,
-        answer=answer,
-        verdict=grade(answer, expected),
-        conversation=conversation,
-        points_to_a_bigger_model=points_to_a_bigger_model(answer),
-    )
 
 
 def ask_phrasebook(model: Path, threads: int) -> list[Scored]:

@@ -56,9 +56,9 @@ class SealedConversation(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class GuideSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """guide.toml."""
+    """guide.toml, and other sets in its format."""
 
-    question: tuple[Question, ...]
+    question: tuple[Question, ...] = ()
     conversation: tuple[SealedConversation, ...]
 
 
