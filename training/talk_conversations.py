@@ -12,6 +12,7 @@ from training.talk_dialogue import Dialogue, Turn
 from training.talk_memory import Memory, filled
 from training.talk_rephrasing import Rephrasing
 
+FOLLOWED = 0.3  # this part of the answers about a topic is followed by a question that needs it
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
 FROM_PATTERNS = 0.5  # this part of the questions is made from patterns, the others are phrasings, said in other words
 DOUBT = 0.1  # this part of the clear questions is answered as unclear ones are: see train_guide.py
@@ -65,16 +66,16 @@ class Storyteller:
         return [self.memory.tell() if tell else self.memory.recall() for tell in tells]
 
     def _turn(self) -> Turn:
-        kind = self.rng.random()
-        if self.dialogue.last and kind < 0.25:
+        if self.dialogue.last and self.rng.random() < FOLLOWED:
             return self._follow()
-        if kind < 0.12:
+        kind = self.rng.random()
+        if kind < 0.14:
             return self._tell_and_ask() if self.rng.random() < 0.06 else self.memory.tell()
-        if kind < 0.24:
+        if kind < 0.28:
             return self.memory.recall()
-        if kind < 0.42:
+        if kind < 0.44:
             return self._off_ground()
-        if kind < 0.46:
+        if kind < 0.48:
             return self._unclear()
         return self._ask() if kind < 0.99 else self._more()
 
@@ -117,7 +118,7 @@ class Storyteller:
         """Ask on after the last topic: what follows it, what was meant instead, or for more."""
         last = self.dialogue.last
         meant = [one for one in self.talk.topic_corrections if last and one.said == last.id]
-        if last and last.follow and self.rng.random() < 0.6:
+        if last and last.follow and self.rng.random() < 0.75:
             follow = self.rng.choice(last.follow)
             return self._one_of(follow.ask), self.dialogue.follow(follow)
         if meant and self.rng.random() < 0.5:

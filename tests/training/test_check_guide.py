@@ -2,13 +2,14 @@
 
 import pytest
 
-from training.check_guide import OFF_GROUND, Judge, Verdict, development, forbidden_words, read_checks
+from training.check_guide import CONVERSATIONS, OFF_GROUND, Judge, Verdict, development, forbidden_words, read_checks
 from training.sealed.overlap import FEWEST_WORDS, copied_ids, words_of
 from training.sealed.sets import read_guide
 from training.talk_corpus import Talk, lines, read_talk
 from training.talk_dialogue import Dialogue
 
 MOST_COPIED = 0.07
+MOST_MET = 0.12  # of the turns of conversations: what people tell and ask for is often told in the same words
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +60,14 @@ def test_few_sealed_questions_stand_in_the_corpus(talk: Talk) -> None:
     asked = [(each.id, each.text) for each in read_guide().question if len(words_of(each.text)) >= FEWEST_WORDS]
     assert len(asked) > 200
     assert len(copied_ids(asked, corpus)) < MOST_COPIED * len(asked)
+
+
+def test_few_turns_of_the_development_conversations_stand_in_the_corpus(talk: Talk) -> None:
+    entries = (*talk.topics.values(), *talk.kinds.values(), *talk.facts.values(), *talk.statements.statement)
+    corpus = [line for entry in entries for line in lines(entry.ask)]
+    conversations = read_guide(CONVERSATIONS).conversation
+    turns = [(each.id, turn.text) for each in conversations for turn in each.turn]
+    asked = [(name, text) for name, text in turns if len(words_of(text)) >= FEWEST_WORDS]
+    assert len(conversations) >= 90
+    assert len(asked) > 300
+    assert len(copied_ids(asked, corpus)) < MOST_MET * len(asked)

@@ -117,6 +117,17 @@ def test_everything_in_the_corpus_is_said_at_some_time(talk: Talk) -> None:
     assert silent == set()
 
 
+def test_anything_may_follow_an_answer_about_a_topic(talk: Talk) -> None:
+    storyteller = Storyteller(talk, random.Random(12))
+    after = set()
+    for _ in range(300):
+        storyteller.conversation(1)
+        storyteller.dialogue.ask("get-key")
+        _, answer = storyteller._turn()
+        after.add(answer.split(" ")[0])
+    assert {"Nice", "Noted.", "I"} <= after
+
+
 def test_an_introduction_is_about_facts_only(talk: Talk) -> None:
     storyteller = Storyteller(talk, random.Random(9))
     topics = {answer for topic in talk.topics.values() for answer in topic.answers}

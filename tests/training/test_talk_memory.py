@@ -1,0 +1,74 @@
+"""What is told comes back: each answer follows from what the person wrote before, in the same conversation."""
+
+import random
+import re
+
+import pytest
+
+from training.talk_corpus import Talk, read_talk
+from training.talk_dialogue import SLOT, Dialogue, Turn
+from training.talk_memory import Memory
+
+TURNS = 12
+
+
+@pytest.fixture(scope="module")
+def talk() -> Talk:
+    return read_talk()
+
+
+def told(talk: Talk, seed: int) -> tuple[Memory, list[Turn]]:
+    """Return a memory and the turns that filled it: tellings and questions in turn."""
+    rng = random.Random(seed)
+    memory = Memory(talk, rng, Dialogue(talk), frozenset({"anna"}))
+    return memory, [memory.recall() if turn % 2 else memory.tell() for turn in range(TURNS)]
+
+
+def test_a_quotation_stands_in_an_earlier_message_letter_by_letter(talk: Talk) -> None:
+    quoted = 0
+    for seed in range(200):
+        _, turns = told(talk, seed)
+        for place, (_, answer) in enumerate(turns):
+            if answer.startswith("You told me: "):
+                quoted += 1
+                assert answer.removeprefix("You told me: ").strip('"') in {text.strip('"') for text, _ in turns[:place]}
+    assert quoted > 100
+
+
+def test_what_is_known_of_a_fact_stands_in_an_earlier_message(talk: Talk) -> None:
+    known = 0
+    for seed in range(200):
+        _, turns = told(talk, seed)
+        for place, (_, answer) in enumerate(turns):
+            if found := re.fullmatch(r"Your (?:name|pet|number|hobby) is (.+)\.", answer):
+                known += 1
+                assert any(found[1] in text for text, _ in turns[:place]), answer
+    assert known > 100
+
+
+def test_nothing_is_known_of_what_was_never_told(talk: Talk) -> None:
+    for seed in range(50):
+        memory = Memory(talk, random.Random(seed), Dialogue(talk), frozenset())
+        assert memory.recall()[1].startswith("I don't know ")
+
+
+def test_no_slot_stays_open_and_no_forbidden_word_is_told(talk: Talk) -> None:
+    for seed in range(300):
+        memory, turns = told(talk, seed)
+        assert [text for turn in turns for text in turn if SLOT.search(text)] == []
+        assert {word for value in memory.dialogue.told.values() for word in value.casefold().split()} & {
+            "anna"
+        } == set()
+
+
+def test_half_of_the_values_are_in_no_list(talk: Talk) -> None:
+    memory = Memory(talk, random.Random(1), Dialogue(talk), frozenset())
+    name = talk.facts["name"]
+    values = [memory.value(name) for _ in range(600)]
+    listed = {value.casefold() for value in talk.values["names"]}
+    assert 0.4 < sum(value.casefold() not in listed for value in values) / len(values) < 0.6
+
+
+def test_figures_are_varied_and_what_is_around_them_stays(talk: Talk) -> None:
+    memory = Memory(talk, random.Random(1), Dialogue(talk), frozenset())
+    assert re.fullmatch(r"\d\d euros", memory._varied("40 euros", talk.facts["amount"]))
