@@ -1,8 +1,8 @@
 """The training loop that both models share: Muon for matrices, AdamW for the rest, a budget of minutes or steps.
 
-One thread, and the GPU when the model is on it; the caller seeds torch. The learning rate rises for 3% of the budget,
-stays, and falls over its last 60%. With a checkpoint file, a run that was killed goes on where it was, but for what its
-source of batches had made.
+THREADS, and the GPU when the model is on it; the caller sets them and seeds torch. The learning rate rises for 3% of
+the budget, stays, and falls over its last 60%. With a checkpoint file, a run that was killed goes on where it was, but
+for what its source of batches had made.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from torch import nn
 WARM_UP, DECAY = 0.03, 0.60
 FURTHER = 0.5  # the part of the learning rate with which a trained model goes on
 CHECKPOINT_S = 180.0
+THREADS = 2
 
 Batch = TypeVar("Batch")
 

@@ -15,7 +15,6 @@ from training.talk_rephrasing import Rephrasing
 FOLLOWED = 0.3  # this part of the answers about a topic is followed by a question that needs it
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
 FROM_PATTERNS = 0.5  # this part of the questions is made from patterns, the others are phrasings, said in other words
-DOUBT = 0.1  # this part of the clear questions is answered as unclear ones are: see train_guide.py
 MARKS = " ,.?!"
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
@@ -34,7 +33,6 @@ class Storyteller:
     talk: Talk
     rng: random.Random
     forbidden: frozenset[str] = frozenset()
-    doubt: float = DOUBT
     dialogue: Dialogue = field(init=False)
     memory: Memory = field(init=False)
     rephrasing: Rephrasing = field(init=False)
@@ -98,10 +96,7 @@ class Storyteller:
 
     def _ask(self) -> Turn:
         topic = self.rng.choice(list(self.talk.topics.values()))
-        question = self._question(topic)
-        if self.rng.random() < self.doubt:
-            return question, self.dialogue.unsure()
-        return question, self.dialogue.ask(topic.id)
+        return self._question(topic), self.dialogue.ask(topic.id)
 
     def _unclear(self) -> Turn:
         """Ask what nobody can answer: a question without the words that say what it is about."""

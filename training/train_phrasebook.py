@@ -19,7 +19,7 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTo
 from inference.engines.lexicon import FILE, Lexicon
 from training.check_guide import forbidden_words
 from training.check_phrasebook import write_report
-from training.optimisation import FURTHER, make_optimisers, train, training_arguments
+from training.optimisation import FURTHER, THREADS, make_optimisers, train, training_arguments
 from training.phrasebook_masks import make_lexicon, masked
 from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
 from training.phrases_corpus import LANGUAGES, read_corpus, read_names
@@ -28,7 +28,6 @@ from training.publishing import Description, save_description, save_model
 
 SEED = 20261122
 STEPS = 12_500
-THREADS = 2
 BATCH_PAIRS = 128
 RATE = 3e-3
 TOKENIZER_PAIRS = 40_000

@@ -140,7 +140,7 @@ def test_an_introduction_is_about_facts_only(talk: Talk) -> None:
 
 def test_no_question_is_a_phrasing_of_another_topic(talk: Talk) -> None:
     """Patterns of one topic meet phrasings of another now and then: "amuse me" is a wish for a joke."""
-    storyteller = Storyteller(talk, random.Random(11), doubt=0.0)
+    storyteller = Storyteller(talk, random.Random(11))
     bored = talk.topics["bored"]
     asked = {storyteller._worded(bored) for _ in range(3000)}
     assert any(storyteller.owners.get(text.casefold().strip(MARKS), "bored") != "bored" for text in asked)

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from training import talk_conversations
-from training.talk_conversations import Storyteller
 from training.talk_corpus import Talk, lines, read_talk
 from training.talk_holdout import is_held_out, split
 from training.talk_rephrasing import Rephrasing, read_synonyms
@@ -60,11 +58,3 @@ def test_held_out_phrasings_are_never_trained(talk: Talk) -> None:
     assert len(apart) > 500
     assert apart & kept == set()
     assert all(map(is_held_out, apart))
-
-
-def test_doubt_decides_how_many_clear_questions_are_not_answered(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk_conversations, "SCRIPTED", 0.0)
-    storyteller = Storyteller(talk, random.Random(2), doubt=1.0)
-    answers = {answer for _ in range(200) for _, answer in storyteller.conversation(1)}
-    assert talk.unsure in answers
-    assert answers & {topic.answers[0] for topic in talk.topics.values() if topic.title} == set()
