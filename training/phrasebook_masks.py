@@ -14,6 +14,7 @@ from training.phrases_pairs import Pair
 
 MARKS = "".join(map(chr, range(0xE000, 0xE008)))
 NUMBER_MARKS = "".join(map(chr, range(0xE010, 0xE016)))
+UNSURE_BELOW = 0.5  # of what has less than an even chance, 94% is wrong in frames never seen
 ANY_MARKS = 0.3  # so often other marks than the first ones, which are all that short sentences need
 # After these a German word with a capital is a noun.
 GERMAN_DETERMINERS = """
@@ -31,6 +32,7 @@ def make_lexicon(corpus: Phrases, names: Iterable[str]) -> Lexicon:
         before_nouns={"de": GERMAN_DETERMINERS.split()},
         marks=MARKS,
         number_marks=NUMBER_MARKS,
+        unsure_below=UNSURE_BELOW,
     )
 
 

@@ -49,10 +49,15 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """More text of the request, or of its item number `item`."""
+    """More text of the request, or of its item number `item`.
+
+    `log_probability` is the natural logarithm of how likely the model thinks its whole output, None where it is not
+    asked.
+    """
 
     text: str
     item: int = 0
+    log_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

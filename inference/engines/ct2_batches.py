@@ -35,15 +35,15 @@ class _Translator(Protocol):
 class GreedyBatch:
     """Each row's most likely token at each step, all of it one call."""
 
-    def __init__(self, translator: _Translator, facts: Facts, rows: list[Row]) -> None:
-        """Begin to decode the rows."""
+    def __init__(self, translator: _Translator, facts: Facts, rows: list[Row], *, is_scored: bool = False) -> None:
+        """Begin to decode the rows; where `is_scored`, they are told how likely their tokens are."""
         self.rows = rows
         self._facts = facts
         self._ends = frozenset(facts.ends)
         self._begun = list(rows)  # by their place in the call
         self._open = set(rows)  # those that go on; both threads take rows out, neither puts any in
         self._done: SimpleQueue[Row] = SimpleQueue()
-        self._results = begin(translator, facts, rows, beam_size=1, callback=self._hear)
+        self._results = begin(translator, facts, rows, beam_size=1, callback=self._hear, return_scores=is_scored)
 
     def _hear(self, said: GenerationStepResult) -> bool:
         """Take one token of one row and say whether the row is to stop. CTranslate2's thread."""
@@ -52,7 +52,8 @@ class GreedyBatch:
             return True
         if said.step == 0 and row.sequence.first_token is not None:
             return False
-        if not row.write(said.token_id, self._ends, forced_end=self._facts.forced_end):
+        forced_end, log_probability = self._facts.forced_end, said.log_prob  # None where the batch is not scored
+        if not row.write(said.token_id, self._ends, forced_end=forced_end, log_probability=log_probability):
             return False
         self._open.discard(row)
         self._done.put(row)

@@ -80,7 +80,8 @@ class CTranslate2Model:
         if beams > 1:
             self._batch = BeamBatch(self._translator, self._facts, rows, beams)
         else:
-            self._batch = GreedyBatch(self._translator, self._facts, rows)
+            is_scored = self.text is not None and self.text.is_scored
+            self._batch = GreedyBatch(self._translator, self._facts, rows, is_scored=is_scored)
         return self._batch
 
     def close(self) -> None:

@@ -3,16 +3,18 @@
 Only models that bring that file are treated so. Before such a model reads a sentence, everything in it that is to come
 through as it is (placeholders, tags, addresses, codes, numbers, words that the model does not know) is replaced by
 marks, single characters that are tokens of its own; afterwards they are put back. A word that is neither known nor
-looks like a name is told to the client, as is a word that the model makes up. No torch here; changed by nothing after
-loading, any thread.
+looks like a name is told to the client, as is a word that the model makes up, and that it is unsure of what it wrote.
+No torch here; changed by nothing after loading, any thread.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -81,6 +83,7 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
 
     `words` are known, by language; `names` are words that are never reported; after one of `before_nouns` a capital
     makes no name, in the languages where nouns have one. `marks` and `number_marks` are the model's own characters.
+    The model is unsure of a translation whose probability it holds to be under `unsure_below`, 0 to 1.
     """
 
     words: dict[str, list[str]]
@@ -88,6 +91,7 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     before_nouns: dict[str, list[str]]
     marks: str
     number_marks: str
+    unsure_below: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
     @cached_property
     def _known(self) -> dict[str, frozenset[str]]:
@@ -119,6 +123,15 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
         copied = set(map(fold, _words(source.text)))
         words = [word for word in _words(translation) if not self.knows(word, language) and fold(word) not in copied]
         return tuple(dict.fromkeys(words))
+
+    def is_unsure(self, log_probability: float | None) -> bool:
+        """Say whether the model is unsure of an output with this natural logarithm of its probability.
+
+        Of one that has none, as a beam search's, that can't be said.
+        """
+        if self.unsure_below is None or log_probability is None:
+            return False
+        return math.exp(log_probability) < self.unsure_below
 
     def mask(self, text: str, language: str) -> Masked:
         """Replace what the model is not to touch.

@@ -172,7 +172,8 @@ class Seq2SeqEngine:
             return []  # the next step says so; a beam search that was cut short has written nothing worth sending
         joined.hit_limit |= row.hit_limit
         joined.open_sequences -= 1
-        outputs: list[Output] = [(joined.request, Delta(self._model.codec.decode(row.written), ticket.item))]
+        text = self._model.codec.decode(row.written)
+        outputs: list[Output] = [(joined.request, Delta(text, ticket.item, row.log_probability))]
         if not joined.open_sequences:
             self._pool.drop(joined)
             reason = FinishReason.LENGTH if joined.hit_limit else FinishReason.STOP

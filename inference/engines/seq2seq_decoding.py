@@ -15,10 +15,14 @@ from inference.engines.sequence_rows import CancelFlag, Row
 class GreedyBatch:
     """Each row's most likely token at each step. The encoder has run once the batch is made."""
 
-    def __init__(self, model: Any, rows: list[Row]) -> None:
-        """Encode the rows, all of which have a first token or none of which have."""
+    def __init__(self, model: Any, rows: list[Row], *, is_scored: bool = False) -> None:
+        """Encode the rows, all of which have a first token or none of which have.
+
+        Where `is_scored`, they are told how likely their tokens are.
+        """
         self._model = model
         self.rows = rows
+        self._is_scored = is_scored
         self._ends = end_tokens(model)
         self._forced_end = model.generation_config.forced_eos_token_id is not None
         tokens, mask = pad(model, rows)
@@ -44,12 +48,18 @@ class GreedyBatch:
         output = self._model(decoder_input_ids=self._ids[:, self._fed :], **self._state)
         self._state["past_key_values"] = output.past_key_values
         self._fed = self._ids.shape[1]
-        best, chosen = self._adjust(self._ids, output.logits[:, -1].float()).max(-1)
+        scores = self._adjust(self._ids, output.logits[:, -1].float())
+        best, chosen = scores.max(-1)
         if not best.isfinite().all():  # NaN comes through max
             raise FloatingPointError("The model gave scores that are not finite.")
         self._ids = torch.cat([self._ids, chosen[:, None]], dim=-1)
-        tokens = zip(self.rows, chosen.tolist(), strict=True)
-        done = [row for row, token in tokens if row.write(token, self._ends, forced_end=self._forced_end)]
+        log_probabilities = (best - scores.logsumexp(-1)).tolist() if self._is_scored else [None] * len(self.rows)
+        tokens = zip(self.rows, chosen.tolist(), log_probabilities, strict=True)
+        done = [
+            row
+            for row, token, log_probability in tokens
+            if row.write(token, self._ends, forced_end=self._forced_end, log_probability=log_probability)
+        ]
         if done:
             self.keep([row for row in self.rows if row not in done])
         return done

@@ -74,7 +74,7 @@ class TransformersModel:
         """Encode the rows, to decode them greedily or by beam search."""
         if beams > 1:
             return BeamBatch(self.model, rows, beams, is_cancelled)
-        return GreedyBatch(self.model, rows)
+        return GreedyBatch(self.model, rows, is_scored=self.text is not None and self.text.is_scored)
 
     def close(self) -> None:
         """Let go of the weights."""

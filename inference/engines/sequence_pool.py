@@ -20,6 +20,8 @@ LOOKAHEAD_SEQUENCES = (
 class SequenceRequest(EngineRequest):
     """Sequences to be answered one by one: each comes back whole, in any order, as `Delta(text, item=its place here)`.
 
+    Its `log_probability` is told of greedy ones where the model's lexicon asks for it.
+
     `num_beams` is 1 (greedy) to 8. No output is longer than three times its source and 16 tokens, nor than
     `max_new_tokens`.
     """

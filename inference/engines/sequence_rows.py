@@ -19,17 +19,27 @@ LOOP_PERIOD_TOKENS = 12
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """One sequence in a batch, the tokens written for it so far (without its first token) and the most that may be."""
+    """One sequence in a batch, the tokens written for it so far (without its first token) and the most that may be.
+
+    `log_probability` is that of the whole output, given the source: the sum of the natural logarithms of the tokens'
+    probabilities, without the first token's, with the end's. None where the batch does not tell them.
+    """
 
     sequence: Sequence
     limit: int
     written: list[int] = field(default_factory=list)
     hit_limit: bool = False
+    log_probability: float | None = None
 
-    def write(self, token: int, ends: frozenset[int], *, forced_end: bool) -> bool:
-        """Take the next token and say whether the row is done. With a `forced_end` the last one within the limit is an
-        end, whatever the model wanted.
+    def write(
+        self, token: int, ends: frozenset[int], *, forced_end: bool, log_probability: float | None = None
+    ) -> bool:
+        """Take the next token, with the natural logarithm of its probability, and say whether the row is done.
+
+        With a `forced_end` the last one within the limit is an end, whatever the model wanted.
         """
+        if log_probability is not None:
+            self.log_probability = (self.log_probability or 0.0) + log_probability
         at_limit = len(self.written) + 1 >= self.limit
         if token in ends or (at_limit and forced_end):
             self.hit_limit = token not in ends

@@ -143,6 +143,11 @@ class TranslationText:
         names = {*languages.sources.values(), *languages.targets.values()} - {""}
         self._ids = {name: codec.id_of(name) for name in names}
 
+    @property
+    def is_scored(self) -> bool:
+        """Say whether the lexicon asks how likely the model thinks its outputs: telling it takes time."""
+        return self.lexicon is not None and self.lexicon.unsure_below is not None
+
     def encode(self, text: str, source: str, target: str) -> Sequence:
         """Return the sequence for one sentence. Raises KeyError for languages that the model does not know."""
         languages = self.languages

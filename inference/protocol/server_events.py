@@ -100,13 +100,14 @@ class Message(Struct, frozen=True, kw_only=True):
     status: Literal["completed", "cancelled"] = "completed"
 
 
-DoubtCode = Literal["outside_vocabulary", "not_kept", "made_up"]
+DoubtCode = Literal["outside_vocabulary", "not_kept", "made_up", "unsure"]
 
 
 class TranslationWarning(Struct, frozen=True, kw_only=True):
-    """What is doubtful about a translation: `words` that the model does not know, did not keep, or made up.
+    """What is doubtful about a translation: `words` that the model does not know, did not keep, or made up, or all.
 
-    `message` says all of it; `code` and `words` say what comes first in the order of the codes.
+    `message` says all of it; `code` and `words` say what comes first in the order of the codes. `unsure` is of no
+    words.
     """
 
     code: DoubtCode

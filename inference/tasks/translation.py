@@ -1,8 +1,8 @@
 """Translation: from a client's texts to the sentences that the engine takes, and from its sentences back to texts.
 
-A model that brings a lexicon reads its sentences with marks in them; what it does not know, does not keep, or makes up
-is told to the client. `prepare` runs on a worker thread: it detects, splits and tokenises. An `Assembler` belongs to
-one request and one thread.
+A model that brings a lexicon reads its sentences with marks in them; what it does not know, does not keep, makes up, or
+is unsure of is told to the client. `prepare` runs on a worker thread: it detects, splits and tokenises. An `Assembler`
+belongs to one request and one thread.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -183,18 +183,19 @@ def _item(sentences: _Sentences, text: str, found: Detection, most: int) -> Item
 
 
 _DOUBTS: dict[DoubtCode, str] = {
-    "outside_vocabulary": "The model does not know these words, so the translation may be wrong",
-    "not_kept": "The model did not keep",
-    "made_up": "The model made up these words, so the translation is probably wrong",
+    "outside_vocabulary": "The model does not know these words, so the translation may be wrong: {}.",
+    "not_kept": "The model did not keep: {}.",
+    "made_up": "The model made up these words, so the translation is probably wrong: {}.",
+    "unsure": "The model is unsure of this translation: check it before you use it.",
 }
 
 
 def _warning(doubts: Mapping[DoubtCode, Sequence[str]]) -> TranslationWarning | UnsetType:
-    """Return what is to be said of the words in doubt: all of it as the message, the first as code and words."""
-    found = [(code, list(dict.fromkeys(words))) for code, words in doubts.items() if words]
+    """Return what is to be said of the doubts that there are: all of it as the message, the first as code and words."""
+    found = [(code, list(dict.fromkeys(doubts[code]))) for code in _DOUBTS if code in doubts]
     if not found:
         return UNSET
-    message = " ".join(f"{_DOUBTS[code]}: {_listed(words)}." for code, words in found)
+    message = " ".join(_DOUBTS[code].format(_listed(words)) for code, words in found)
     code, words = found[0]
     return TranslationWarning(code=code, message=message, words=words[:MAX_WARNED_WORDS])
 
@@ -219,9 +220,9 @@ class Assembler:
         self._target = target
         self._masked = masked
         self._lexicon = lexicon
-        self._doubts: list[dict[DoubtCode, list[str]]] = [
-            {"outside_vocabulary": list(item.unknown), "not_kept": [], "made_up": []} for item in items
-        ]
+        self._doubts: list[dict[DoubtCode, list[str]]] = [{} for _ in items]  # with the words that they are of
+        for place, item in enumerate(items):
+            self._doubt(place, "outside_vocabulary", item.unknown)
         self._item_of = {
             part: place for place, item in enumerate(items) for part in item.parts if isinstance(part, int)
         }
@@ -240,10 +241,16 @@ class Assembler:
         return self._tell(place)
 
     def _restored(self, delta: Delta, place: int, lexicon: Lexicon) -> str:
-        masked, doubts = self._masked[delta.item], self._doubts[place]
-        doubts["not_kept"] += masked.lost(delta.text)
-        doubts["made_up"] += lexicon.made_up(delta.text, self._target, masked)
+        masked = self._masked[delta.item]
+        self._doubt(place, "not_kept", masked.lost(delta.text))
+        self._doubt(place, "made_up", lexicon.made_up(delta.text, self._target, masked))
+        if lexicon.is_unsure(delta.log_probability):
+            self._doubts[place]["unsure"] = []
         return masked.restore(delta.text)
+
+    def _doubt(self, place: int, code: DoubtCode, words: Sequence[str]) -> None:
+        if words:
+            self._doubts[place].setdefault(code, []).extend(words)
 
     def _tell(self, place: int) -> list[Delta]:
         parts = self._items[place].parts

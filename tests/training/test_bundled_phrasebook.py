@@ -76,18 +76,17 @@ def test_the_phrasebook_says_what_lies_outside_its_words(translator: Translator)
     assert told == [["lighthouse", "keeper"], ["Waschbär"], ["cangrejo", "canta"]]
 
 
-def test_the_phrasebook_says_which_words_it_made_up(translator: Translator) -> None:
+def test_the_phrasebook_says_which_words_it_made_up_and_what_it_is_unsure_of(translator: Translator) -> None:
     texts = ["The lamp and the mirror are broken.", "I would like to return this jacket."]
     results = translator.results((text, "en", code) for text in texts for code in FIVE)
-    warned = [result for result in results if result.warning]
-    assert {result.warning.code for result in warned if result.warning} == {"made_up"}
-    for result in warned:
-        assert result.warning
-        listed = ", ".join(result.warning.words)
-        assert result.warning.message == (
-            f"The model made up these words, so the translation is probably wrong: {listed}."
-        )
-        assert [word for word in result.warning.words if word not in result.text] == []
+    warnings = [result.warning for result in results if result.warning]
+    assert len(warnings) == len(results)
+    assert {warning.code for warning in warnings} == {"made_up", "unsure"}
+    for result, warning in zip(results, warnings, strict=True):
+        listed = ", ".join(warning.words)
+        made_up = f"The model made up these words, so the translation is probably wrong: {listed}. " if listed else ""
+        assert warning.message == f"{made_up}The model is unsure of this translation: check it before you use it."
+        assert [word for word in warning.words if word not in result.text] == []
 
 
 def test_the_examples_of_the_phrasebook_come_without_a_warning(translator: Translator) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.engines.lexicon import Masked
+from inference.engines.lexicon import Masked, read_lexicon
 from training.optimisation import Budget, make_optimisers, train
 from training.phrasebook_masks import MARKS, NUMBER_MARKS, make_lexicon, masked
 from training.phrasebook_tokenizer import PAD, train_tokenizer
 from training.phrases_corpus import LANGUAGES, Phrases
 from training.phrases_pairs import Pair, PairMaker
-from training.train_phrasebook import Encoder, Source, loss_of, make_model, zero_pad_row
+from training.train_phrasebook import Encoder, Source, loss_of, make_model, save_lexicon, zero_pad_row
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,13 @@ def test_no_pair_has_a_word_that_the_lexicon_does_not_know(source: Source, corpu
     without_names = [phrase for phrase in corpus.phrases() if "[" not in phrase.texts["en"]]
     pairs = [source.maker.typed(phrase) for phrase in without_names]
     assert [pair for pair in pairs if source.lexicon.mask(pair.source, pair.source_language).unknown] == []
+
+
+def test_the_phrasebook_is_unsure_of_what_has_less_than_an_even_chance(source: Source, tmp_path: Path) -> None:
+    save_lexicon(source.lexicon, tmp_path)
+    lexicon = read_lexicon(tmp_path)
+    assert lexicon
+    assert lexicon.unsure_below == 0.5
 
 
 def test_no_right_translation_counts_as_made_up(source: Source, corpus: Phrases) -> None:

@@ -21,7 +21,7 @@ const TOKEN_PREFIX = "aister.token.";
  * @typedef {{code: string, message: string, param?: string|null, retry_after?: number|null}} ErrorBody
  * @typedef {{id?: string|null, type: string, [field: string]: any}} ServerEvent see docs/protocol.md
  * @typedef {{role: "user"|"assistant", text: string, id?: string, status?: "completed"|"cancelled"}} Message
- * @typedef {{code: "outside_vocabulary"|"not_kept"|"made_up", message: string, words: string[]}} TranslationWarning
+ * @typedef {{code: "outside_vocabulary"|"not_kept"|"made_up"|"unsure", message: string, words: string[]}} TranslationWarning
  * @typedef {{text: string, source: string, confidence: number, uncertain: boolean, warning?: TranslationWarning}} Translation
  * @typedef {{input_tokens: number, cached_tokens: number, output_tokens: number, truncated: number}} Usage
  * @typedef {{queue_ms: number, first_token_ms: number|null, total_ms: number}} Timing in milliseconds

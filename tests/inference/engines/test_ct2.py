@@ -11,6 +11,7 @@ from typing import Any
 
 import ctranslate2
 import pytest
+from msgspec import structs
 
 import inference
 from inference.engines import seq2seq_selection
@@ -219,7 +220,7 @@ def test_a_loop_is_cut(engine: Seq2SeqEngine, monkeypatch: pytest.MonkeyPatch) -
 
     class Same:
         def __init__(self, said: Any) -> None:
-            self.batch_id, self.step, self.token_id = said.batch_id, said.step, 409
+            self.batch_id, self.step, self.token_id, self.log_prob = said.batch_id, said.step, 409, said.log_prob
 
     monkeypatch.setattr(GreedyBatch, "_hear", lambda batch, said: hear(batch, Same(said)))
     engine._model._facts.decoding["min_decoding_length"] = 60
@@ -264,6 +265,29 @@ def test_the_phrasebook_is_as_good_by_either_path(engine: Seq2SeqEngine) -> None
     exact = [sum(each.is_exact for each in checked) / len(drawn) for checked in both]
     assert min(exact) > 0.8
     assert abs(exact[0] - exact[1]) <= 0.01
+
+
+def test_the_phrasebook_is_unsure_of_the_same_by_either_path(engine: Seq2SeqEngine) -> None:
+    texts = [("The lamp and the mirror are broken.", "en", "fr"), ("Where is the train station?", "en", "fr")]
+    for path in (engine, Seq2SeqEngine.load(PHRASEBOOK, threads=1)):
+        warnings = [result.warning for result in Translator(PHRASEBOOK, path).results(texts)]
+        assert [warning.code if warning else None for warning in warnings] == ["unsure", None]
+
+
+def test_scores_are_only_asked_for_where_the_lexicon_wants_them(engine: Seq2SeqEngine) -> None:
+    asked: list[bool] = []
+    translator: Any = engine._model._translator
+
+    class Recorded:
+        def translate_batch(self, *arguments: Any, **options: Any) -> Any:
+            asked.append(options["return_scores"])
+            return translator.translate_batch(*arguments, **options)
+
+    engine._model._translator = Recorded()
+    for lexicon in (engine.text.lexicon, structs.replace(engine.text.lexicon, unsure_below=None), None):
+        engine.text.lexicon = lexicon
+        run(engine, translate(engine, LINES[0]))
+    assert asked == [True, False, False]
 
 
 def test_a_converted_model_needs_no_torch_and_may_be_left_in_the_middle_of_a_batch(

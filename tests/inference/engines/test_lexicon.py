@@ -1,5 +1,6 @@
 """What a model with a lexicon is not to touch goes through it as marks; what it does not know is told."""
 
+import math
 import time
 from pathlib import Path
 
@@ -101,6 +102,21 @@ def test_words_of_a_translation_that_come_from_nowhere_are_made_up(
     assert KNOWN.made_up(translation, language, KNOWN.mask(text, "en")) == made_up
 
 
+@pytest.mark.parametrize(
+    ("below", "probability", "is_unsure"),
+    [(0.5, 0.49, True), (0.5, 0.51, False), (0.5, 1e-300, True), (0.0, 0.1, False), (1.0, 0.99, True)],
+)
+def test_a_translation_that_the_model_holds_to_be_unlikely_is_unsure(
+    below: float, probability: float, is_unsure: bool
+) -> None:
+    assert msgspec.structs.replace(KNOWN, unsure_below=below).is_unsure(math.log(probability)) is is_unsure
+
+
+def test_without_a_threshold_or_a_probability_nothing_is_unsure() -> None:
+    assert not KNOWN.is_unsure(-9.0)
+    assert not msgspec.structs.replace(KNOWN, unsure_below=1.0).is_unsure(None)
+
+
 def test_a_text_of_nothing_but_marks_has_no_words() -> None:
     assert not KNOWN.mask("{a}, 12!", "en").has_words
     assert KNOWN.mask("{a}, hello!", "en").has_words
@@ -146,4 +162,17 @@ def test_a_lexicon_is_read_from_the_models_directory(tmp_path: Path) -> None:
     assert read_lexicon(tmp_path) == KNOWN
     (tmp_path / FILE).write_text('{"words": {}}')
     with pytest.raises(msgspec.ValidationError, match="names"):
+        read_lexicon(tmp_path)
+
+
+@pytest.mark.parametrize("below", [None, 0.5])
+def test_a_lexicon_may_say_when_its_model_is_unsure(tmp_path: Path, below: float | None) -> None:
+    lexicon = msgspec.structs.replace(KNOWN, unsure_below=below)
+    (tmp_path / FILE).write_bytes(msgspec.json.encode(lexicon))
+    assert read_lexicon(tmp_path) == lexicon
+
+
+def test_a_threshold_that_is_no_probability_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(KNOWN, unsure_below=-0.7)))
+    with pytest.raises(msgspec.ValidationError, match="unsure_below"):
         read_lexicon(tmp_path)

@@ -19,7 +19,7 @@ from inference.engines.ct2_converting import convert
 from inference.engines.ct2_model import CTranslate2Model
 from inference.engines.seq2seq import MAX_REQUESTS, Seq2SeqEngine, SequenceRequest
 from inference.engines.seq2seq_loading import load_model
-from inference.engines.translation_text import Sequence
+from inference.engines.translation_text import Sequence, TranslationText
 from inference.errors import AisterError
 from tests.inference.engines.small_translators import LINES, save_m2m100, save_marian, save_mbart50, save_nllb, save_t5
 
@@ -173,6 +173,54 @@ def test_batched_answers_are_those_of_each_sequence_alone(
             expected = [generated_alone(plain, engine, sequence, num_beams) for sequence in request.sequences]
         assert texts(request, outputs) == expected
     assert len({text for request in requests for text in texts(request, outputs)}) > 3
+
+
+def log_probability_alone(model: Any, sequence: Sequence) -> float:
+    """Return what plain `generate()` says of its answer: the sum over its tokens, but for a forced first one."""
+    forced = {} if sequence.first_token is None else {"forced_bos_token_id": sequence.first_token}
+    said = model.generate(
+        torch.tensor([sequence.tokens]),
+        do_sample=False,
+        max_new_tokens=TOKENS + len(forced),
+        return_dict_in_generate=True,
+        output_scores=True,
+        **forced,
+    )
+    each = model.compute_transition_scores(said.sequences, said.scores, normalize_logits=True)[0]
+    return float(each[len(forced) :].sum())
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_each_answer_is_as_likely_as_alone_where_the_model_is_asked(
+    directories: dict[str, Path], load: Callable[..., Seq2SeqEngine], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(TranslationText, "is_scored", True)
+    engine = load(name)
+    request = translate(engine, *LINES[:7], *(line[: len(line) // 2] for line in LINES[:7]))
+    plain = AutoModelForSeq2SeqLM.from_pretrained(directories[name], dtype=torch.float32).eval()
+    plain.generation_config.forced_eos_token_id = (
+        None  # a row's last token is what the model wanted, not what was forced
+    )
+    expected = [log_probability_alone(plain, sequence) for sequence in request.sequences]
+    assert log_probabilities(request, run(engine, request)) == pytest.approx(expected, abs=0.01)
+    assert len(set(expected)) > 3
+
+
+def log_probabilities(request: SequenceRequest, outputs: list[Output]) -> list[float | None]:
+    deltas = [said for said in of(request, outputs) if isinstance(said, Delta)]
+    return [delta.log_probability for delta in sorted(deltas, key=lambda delta: delta.item)]
+
+
+def test_only_greedy_answers_of_a_model_that_is_asked_say_how_likely_they_are(
+    engine: Seq2SeqEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [translate(engine, *LINES[:2], num_beams=beams) for beams in (1, 2)]
+    for request in requests:
+        assert log_probabilities(request, run(engine, request)) == [None, None]
+    monkeypatch.setattr(TranslationText, "is_scored", True)
+    greedy, by_beams = (log_probabilities(request, run(engine, request)) for request in requests)
+    assert all(each is not None and each < 0 for each in greedy)
+    assert by_beams == [None, None]
 
 
 def replaced(request: SequenceRequest, sequence: Sequence) -> SequenceRequest:

@@ -1,5 +1,6 @@
 """From a client's texts to what the engine takes, and back, with a small real model behind it."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,48 @@ def test_one_warning_says_all_that_is_doubtful_and_its_code_the_first_of_it(know
     assert told_all.warning == TranslationWarning(
         code="outside_vocabulary", message=f"{unknown} {lost} {made_up}", words=["yak"]
     )
+
+
+UNSURE = "The model is unsure of this translation: check it before you use it."
+
+
+def told_with(prepared: PreparedTranslation, below: float | None, *outputs: tuple[str, float | None]) -> Any:
+    """Return the warnings when the engine says how likely each output is, and the lexicon what is unsure."""
+    assert prepared.lexicon
+    lexicon = msgspec.structs.replace(prepared.lexicon, unsure_below=below)
+    assembler = Assembler(prepared.items, prepared.target, prepared.masked, lexicon)
+    for place, (text, probability) in enumerate(outputs):
+        assembler.feed(Delta(text, place, None if probability is None else math.log(probability)))
+    return [each.warning for each in assembler.translations()]
+
+
+def test_a_text_of_which_a_sentence_is_unlikely_is_unsure(knowing: Seq2SeqEngine) -> None:
+    prepared = made(knowing, ["Good morning! Hello. Hello.", "Hello", "Hello"])
+    outputs = [("Bonjour !", 0.9), ("Bonjour.", 0.4), ("Bonjour.", 0.3), ("Bonjour", 0.6), ("Bonjour", None)]
+    unsure = TranslationWarning(code="unsure", message=UNSURE, words=[])
+    assert told_with(prepared, 0.5, *outputs) == [unsure, UNSET, UNSET]
+    assert told_with(prepared, None, *outputs) == [UNSET, UNSET, UNSET]
+
+
+def test_what_is_unsure_is_told_after_all_else(knowing: Seq2SeqEngine) -> None:
+    (warning,) = told_with(made(knowing, "Hello. Hello {name}"), 0.5, ("Bonjour", 0.1), ("Bonjour", 0.9))
+    message = f"The model did not keep: {{name}}. {UNSURE}"
+    assert warning == TranslationWarning(code="not_kept", message=message, words=["{name}"])
+
+
+def test_words_with_braces_are_told_as_they_are(knowing: Seq2SeqEngine) -> None:
+    (result,) = told(made(knowing, "Hello {0} {}"), "Bonjour")
+    assert result.warning
+    assert result.warning.message == "The model did not keep: {0}, {}."
+
+
+def test_an_answer_of_a_model_that_says_when_it_is_unsure_says_so(
+    knowing: Seq2SeqEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowing.text, "lexicon", msgspec.structs.replace(knowing.text.lexicon, unsure_below=1.0))
+    _, (result,) = run(knowing, TranslationAnswer("Good morning! Hello.", "en", "fr"))
+    assert result.warning
+    assert result.warning.message.endswith(UNSURE)
 
 
 def test_what_the_model_lost_is_told(knowing: Seq2SeqEngine) -> None:
