@@ -7,7 +7,7 @@ The model is asked as clients ask it: the same task and engine, one thread, gree
 
 import argparse
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from training.phrases_corpus import LANGUAGES, Phrase, Phrases, read_corpus, rea
 from training.phrases_pairs import Pair, PairMaker, varied, without_accents
 from training.publishing import weight_bytes
 from training.sealed.answering import run
+from training.sealed.report import FAR_OFF_CHRF
 from training.sealed.translations import chrf
 
 REPORT = Path(__file__).parent / "reports" / "phrasebook.md"
@@ -60,11 +61,12 @@ class Translator:
 
 @dataclass(frozen=True)
 class Checked:
-    """One translation beside what it should be, and the frame that it was made of."""
+    """One translation beside what it should be, the frame that it was made of, and whether the result warned of it."""
 
     pair: Pair
     frame: str
     given: str
+    is_warned: bool
 
     @property
     def is_exact(self) -> bool:
@@ -137,14 +139,28 @@ def _accents_free(phrases: Sequence[Phrase]) -> list[Phrase]:
 
 def check(translator: Translator, drawn: Drawn) -> list[Checked]:
     """Translate what was drawn."""
-    given = translator.translate((p.source, p.source_language, p.target_language) for p, _ in drawn)
-    return [Checked(pair, frame, text) for (pair, frame), text in zip(drawn, given, strict=True)]
+    given = translator.results((p.source, p.source_language, p.target_language) for p, _ in drawn)
+    return [
+        Checked(pair, frame, result.text, is_warned=bool(result.warning))
+        for (pair, frame), result in zip(drawn, given, strict=True)
+    ]
 
 
 def _figures(checked: Sequence[Checked]) -> str:
     exact = sum(each.is_exact for each in checked)
     mean = sum(each.chrf for each in checked) / len(checked)
     return f"{exact} of {len(checked)} exact ({exact / len(checked):.1%}), chrF {mean:.1f}"
+
+
+def _warnings(results: Mapping[str, Sequence[Checked]]) -> list[str]:
+    """Return a table with a row a set: how many warnings the exact translations have, the others, and those far off."""
+    rows = []
+    for heading, checked in results.items():
+        wrong = [each for each in checked if not each.is_exact]
+        kinds = ([each for each in checked if each.is_exact], wrong, [c for c in wrong if c.chrf < FAR_OFF_CHRF])
+        warned = (f"{sum(each.is_warned for each in of)} of {len(of)}" for of in kinds)
+        rows.append(f"| {heading} | {' | '.join(warned)} |")
+    return ["| with a warning | of the exact | of the others | of those far off |", "|---|---|---|---|", *rows]
 
 
 def _by_frame(checked: Sequence[Checked]) -> list[str]:
@@ -180,6 +196,7 @@ def write_report(directory: Path, steps: int | None = None, report: Path = REPOR
     figures += [f"- {FILLINGS}, exact by target: {_by_language(results[FILLINGS])}"]
     figures += [f"- the training run took {steps} steps"] if steps else []
     lines = ["# aister-phrasebook: checks", "", "Measured with `python -m training.check_phrasebook`.", "", *figures]
+    lines += ["", "## Warnings", "", *_warnings(results)]
     for heading in (FRAMES, FILLINGS):
         lines += ["", f"## {heading[0].upper()}{heading[1:]}", "", *_by_frame(results[heading])]
     lines += ["", "## What was wrong, at most 15 of each", ""]
