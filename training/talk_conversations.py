@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from training.noise import as_typed
 from training.talk_corpus import Kind, Talk, Topic, lines
 from training.talk_dialogue import Dialogue, Turn
-from training.talk_memory import Memory, filled
+from training.talk_memory import Memory, filled, frequent_words
 from training.talk_rephrasing import Rephrasing
 
 FOLLOWED = 0.3  # this part of the answers about a topic is followed by a question that needs it
@@ -35,12 +35,14 @@ class Storyteller:
     forbidden: frozenset[str] = frozenset()
     dialogue: Dialogue = field(init=False)
     memory: Memory = field(init=False)
+    frequent: frozenset[str] = field(init=False)
     rephrasing: Rephrasing = field(init=False)
     owners: dict[str, str] = field(init=False)  # whose phrasing a text is
 
     def __post_init__(self) -> None:
         kept = {word for name in self.talk.kept_names for word in name.casefold().replace("-", " ").split()}
         self.forbidden = self.forbidden | kept
+        self.frequent = frequent_words(self.talk)
         self._begin()
         self.rephrasing = Rephrasing(self.talk, self.rng)
         entries: tuple[Topic | Kind, ...] = (*self.talk.topics.values(), *self.talk.kinds.values())
@@ -48,7 +50,7 @@ class Storyteller:
 
     def _begin(self) -> None:
         self.dialogue = Dialogue(self.talk)
-        self.memory = Memory(self.talk, self.rng, self.dialogue, self.forbidden)
+        self.memory = Memory(self.talk, self.rng, self.dialogue, self.forbidden, self.frequent)
 
     def conversation(self, turns: int) -> list[Turn]:
         """Return `turns` pairs of (what the person writes, what the guide answers); a script as long as it is."""
@@ -126,11 +128,12 @@ class Storyteller:
         return self._question(kind), self.dialogue.off_ground(kind.id)
 
     def _tell_and_ask(self) -> Turn:
-        """Tell the name and ask something in one message."""
-        text, _ = self.memory.tell_name()
-        name = self.dialogue.told["name"]
+        """Tell something and ask something in one message."""
+        named = self.rng.random() < 0.5
+        text, _ = self.memory.tell_name() if named else self.memory.tell()
         question, answer = self._ask() if self.rng.random() < 0.8 else self._off_ground()
-        return f"{text} {question}", f"Nice to meet you, {name}! {answer}"
+        greeting = f"Nice to meet you, {self.dialogue.told['name']}!" if named else "Noted."
+        return f"{text} {question}", f"{greeting} {answer}"
 
     def _script(self) -> list[Turn]:
         script = self.rng.choice(self.talk.conversations).turns

@@ -86,11 +86,15 @@ class Statement(Closed, frozen=True):
 
 
 class StatementFile(Closed, frozen=True):
-    """Statements, and what is answered: `{text}` stands for the person's words."""
+    """Statements, and what is answered: `{text}` stands for the person's words.
+
+    `about` asks for a statement by one of its words, `{word}`.
+    """
 
     acknowledge: Text
     answer: Text
     unknown: Text
+    about: Text
     statement: tuple[Statement, ...]
 
 

@@ -6,6 +6,7 @@ which it was written.
 
 import random
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from training.noise import as_typed
@@ -15,24 +16,52 @@ from training.talk_words import made_up_word
 
 NAME = 0.3  # this part of the facts that are told is the name
 STATED = 0.4  # this part of what is told is a statement, the others are facts
-TOGETHER = 0.2  # this part of the facts comes two or three in a message
+TOGETHER = 0.35  # this part of what is told comes two or three in a message
+BY_WORD = 0.4  # this part of the questions for a statement has one of its words, in place of a question for it alone
+SELDOM = 8  # a word tells one statement from others that stands in so many lines or fewer
 KNOWN = 0.8  # this part of what is asked for was told before
 MADE_UP = 0.5  # this part of the values is made up, so that copying is learnt, not the lists
 SMALL_LETTERS = 0.1  # this part of the values is written without capitals
+TITLED = 0.06  # this part of the made-up names has a title
+TITLES = ("Mr", "Mrs", "Ms", "Dr", "Mr.", "Mrs.", "Dr.", "Professor", "Sir", "Captain")
 CAPITALISED = ("name", "home", "pet", "person", "called", "company", "programming", "system")
-JOINTS = (" and ", ", and ", ". ", ", ", " but ", "; ")
+JOINTS = (" and ", ", and ", ". ", ". ", ", ", " but ", "; ")
+
+_WORD = re.compile(r"\w[\w'-]*")
+
+
+def frequent_words(talk: Talk) -> frozenset[str]:
+    """Return the words that stand in so many statements that they tell none from others."""
+    told = [line for statement in talk.statements.statement for line in lines(statement.tell)]
+    counts = Counter(word for line in told for word in set(_WORD.findall(line.casefold())))
+    return frozenset(word for word, count in counts.items() if count > SELDOM)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A statement as it was told: its own `words`, the whole `message`, what its slots were filled with."""
+
+    statement: Statement
+    words: str
+    message: str
+    values: dict[str, str]
 
 
 @dataclass
 class Memory:
-    """One conversation's facts and statements; `forbidden` holds words that no value may contain."""
+    """One conversation's facts and statements.
+
+    `forbidden` holds words that no value may contain, `frequent` those that tell no statement from others.
+    """
 
     talk: Talk
     rng: random.Random
     dialogue: Dialogue
     forbidden: frozenset[str]
+    frequent: frozenset[str]
     facts: dict[str, tuple[Fact, str]] = field(default_factory=dict)
-    stated: list[tuple[Statement, str, dict[str, str]]] = field(default_factory=list)
+    stated: list[Told] = field(default_factory=list)
+    latest: str = ""  # the key of the fact that was told last
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -49,8 +78,10 @@ class Memory:
         """Return `listed` with other figures where it has some, otherwise made-up words."""
         if any(letter.isdigit() for letter in listed):
             return re.sub(r"\d", lambda _: str(self.rng.randrange(10)), listed)
-        words = [made_up_word(self.rng) for _ in range(1 + (self.rng.random() < 0.15))]
-        text = self.rng.choice((" ", " ", "-")).join(words)
+        words = [made_up_word(self.rng) for _ in range(1 + (self.rng.random() < 0.2))]
+        if fact.id == "name" and self.rng.random() < TITLED:
+            words.insert(0, self.rng.choice(TITLES))
+        text = " ".join(words) if words[0] in TITLES else self.rng.choice((" ", " ", "-")).join(words)
         return text if fact.id in CAPITALISED and self.rng.random() < 0.85 else text.lower()
 
     def _word(self) -> str:
@@ -70,13 +101,10 @@ class Memory:
     # -- telling ------------------------------------------------------------------------------------------------------
 
     def tell(self) -> Turn:
-        """Tell something: a fact, some facts at once, another value for a fact, or a statement."""
-        kind = self.rng.random()
-        if kind < STATED:
-            return self._state()
-        if kind < STATED + (1 - STATED) * TOGETHER:
-            return self._tell_together()
-        return self._tell_one()
+        """Tell something: a fact, another value for a fact, a statement, or some of them at once."""
+        if self.rng.random() < TOGETHER:
+            return self._tell_together() if self.rng.random() < 0.35 else self._tell_several()
+        return self._state() if self.rng.random() < STATED else self._tell_one()
 
     def tell_name(self) -> Turn:
         """Tell the name."""
@@ -102,16 +130,19 @@ class Memory:
     def _tell_this(self, fact: Fact, thing: str) -> Turn:
         old, value = self.dialogue.told.get(fact.key(thing)), self.value(fact)
         if old and self.rng.random() < 0.6:
-            text = as_typed(self.rng.choice(self.talk.fact_corrections), self.rng)
+            text = as_typed(self._correction(fact.key(thing)), self.rng)
             text = text.replace("{old}", old).replace("{value}", value)
         else:
             text = self._said(fact.tell, thing, value)
-        self.facts[fact.key(thing)] = fact, thing
+        self._note(fact, thing, value)
         return text, self.dialogue.tell(fact.id, value, thing, corrects=bool(old))
 
+    def _correction(self, key: str) -> str:
+        """Return how a fact is taken back: with what was told before, unless that was said just now."""
+        meant = [line for line in self.talk.fact_corrections if key == self.latest or "{old}" in line]
+        return self.rng.choice(meant)
+
     def _tell_together(self) -> Turn:
-        if self.rng.random() < 0.5:
-            return self._tell_any_two()
         together = self.rng.choice(self.talk.together)
         text = self.rng.choice(lines(together.tell))
         values = self.slots(text)
@@ -119,32 +150,47 @@ class Memory:
             self._note(self.talk.facts[name], "", value)
         return filled(as_typed(text, self.rng), values), filled(together.acknowledge, values)
 
-    def _tell_any_two(self) -> Turn:
-        """Tell two facts in one message, each in its own words."""
-        (one, its), (other, others) = self._fact(), self._fact()
-        if one.key(its) == other.key(others):
-            return self._tell_one()
-        texts = []
-        for fact, thing in ((one, its), (other, others)):
-            value = self.value(fact)
-            self._note(fact, thing, value)
-            texts.append(self._said(fact.tell, thing, value))
-        name = self.dialogue.told.get("name") if "name" in (one.id, other.id) else None
-        two, both = self.talk.together[0].acknowledge, self.talk.together[1].acknowledge
-        return self.rng.choice(JOINTS).join(texts), two.replace("{name}", name) if name else both
+    def _tell_several(self) -> Turn:
+        """Tell two or three facts and statements in one message, each in its own words."""
+        texts: list[str] = []
+        stated, names = [], []
+        for _ in range(self.rng.choice((2, 2, 3))):
+            if self.rng.random() < STATED:
+                stated.append(self._words())
+                texts.append(stated[-1][1])
+            else:
+                fact, thing = self._fact()
+                value = self.value(fact)
+                self._note(fact, thing, value)
+                names += [value] if fact.id == "name" else []
+                texts.append(self._said(fact.tell, thing, value))
+        message = "".join(text.strip() + self.rng.choice(JOINTS) for text in texts[:-1]) + texts[-1].strip()
+        for statement, words, values in stated:
+            self._keep(Told(statement, words, message, values))
+        named, both = self.talk.together[0].acknowledge, self.talk.together[1].acknowledge
+        if names:
+            return message, named.replace("{name}", names[-1])
+        return message, self.dialogue.state() if stated else both
 
     def _note(self, fact: Fact, thing: str, value: str) -> None:
         self.dialogue.note(fact.id, value, thing)
-        self.facts[fact.key(thing)] = fact, thing
+        self.latest = fact.key(thing)
+        self.facts[self.latest] = fact, thing
 
-    def _state(self) -> Turn:
+    def _words(self) -> tuple[Statement, str, dict[str, str]]:
+        """Return a statement, its words as somebody may type them, and what its slots were filled with."""
         statement = self.rng.choice(self.talk.statements.statement)
         line = self.rng.choice(lines(statement.tell))
         values = self.slots(line + statement.ask)
-        text = filled(as_typed(line, self.rng), values).strip()
-        self.stated = [each for each in self.stated if each[0] is not statement]
-        self.stated.append((statement, text, values))
-        return text, self.dialogue.state()
+        return statement, filled(as_typed(line, self.rng), values).strip(), values
+
+    def _keep(self, told: Told) -> None:
+        self.stated = [each for each in self.stated if each.statement is not told.statement] + [told]
+
+    def _state(self) -> Turn:
+        statement, words, values = self._words()
+        self._keep(Told(statement, words, words, values))
+        return words, self.dialogue.state()
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -155,7 +201,7 @@ class Memory:
             place = self.rng.randrange(known)
             if place < len(self.facts):
                 return self._ask_for(*list(self.facts.values())[place])
-            return self._ask_back(*self.stated[place - len(self.facts)])
+            return self._ask_back(self.stated[place - len(self.facts)])
         if self.rng.random() < STATED:
             return self._ask_for_nothing()
         return self._ask_for(*self._fact())
@@ -163,13 +209,28 @@ class Memory:
     def _ask_for(self, fact: Fact, thing: str) -> Turn:
         return self._said(fact.ask, thing, ""), self.dialogue.recall(fact.id, thing)
 
-    def _ask_back(self, statement: Statement, text: str, values: dict[str, str]) -> Turn:
-        question = filled(as_typed(self.rng.choice(lines(statement.ask)), self.rng), values)
-        return question, self.dialogue.quote(text)
+    def _ask_back(self, told: Told) -> Turn:
+        words = self._telling_words(told)
+        if words and self.rng.random() < BY_WORD:
+            question = as_typed(self._about(), self.rng).replace("{word}", self.rng.choice(words))
+        else:
+            question = filled(as_typed(self.rng.choice(lines(told.statement.ask)), self.rng), told.values)
+        return question, self.dialogue.quote(told.message)
+
+    def _about(self) -> str:
+        return self.rng.choice(lines(self.talk.statements.about))
+
+    def _telling_words(self, told: Told) -> list[str]:
+        """Return the words of a statement that stand in nothing else that was told."""
+        others = " ".join(each.message for each in self.stated if each.message != told.message).casefold()
+        words = (word for word in _WORD.findall(told.words) if len(word) > 2)
+        return [word for word in words if word.casefold() not in self.frequent and word.casefold() not in others]
 
     def _ask_for_nothing(self) -> Turn:
         """Ask for a statement that nobody made."""
-        stated = [each[0] for each in self.stated]
+        if self.rng.random() < BY_WORD:
+            return as_typed(self._about(), self.rng).replace("{word}", self._word()), self.dialogue.quote(None)
+        stated = [each.statement for each in self.stated]
         statement = self.rng.choice([each for each in self.talk.statements.statement if each not in stated])
         line = self.rng.choice(lines(statement.ask))
         return filled(as_typed(line, self.rng), self.slots(line)), self.dialogue.quote(None)

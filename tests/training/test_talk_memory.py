@@ -7,7 +7,7 @@ import pytest
 
 from training.talk_corpus import Talk, read_talk
 from training.talk_dialogue import SLOT, Dialogue, Turn
-from training.talk_memory import Memory
+from training.talk_memory import Memory, frequent_words
 
 TURNS = 12
 
@@ -20,7 +20,7 @@ def talk() -> Talk:
 def told(talk: Talk, seed: int) -> tuple[Memory, list[Turn]]:
     """Return a memory and the turns that filled it: tellings and questions in turn."""
     rng = random.Random(seed)
-    memory = Memory(talk, rng, Dialogue(talk), frozenset({"anna"}))
+    memory = Memory(talk, rng, Dialogue(talk), frozenset({"anna"}), frequent_words(talk))
     return memory, [memory.recall() if turn % 2 else memory.tell() for turn in range(TURNS)]
 
 
@@ -48,7 +48,7 @@ def test_what_is_known_of_a_fact_stands_in_an_earlier_message(talk: Talk) -> Non
 
 def test_nothing_is_known_of_what_was_never_told(talk: Talk) -> None:
     for seed in range(50):
-        memory = Memory(talk, random.Random(seed), Dialogue(talk), frozenset())
+        memory = Memory(talk, random.Random(seed), Dialogue(talk), frozenset(), frequent_words(talk))
         assert memory.recall()[1].startswith("I don't know ")
 
 
@@ -62,7 +62,7 @@ def test_no_slot_stays_open_and_no_forbidden_word_is_told(talk: Talk) -> None:
 
 
 def test_half_of_the_values_are_in_no_list(talk: Talk) -> None:
-    memory = Memory(talk, random.Random(1), Dialogue(talk), frozenset())
+    memory = Memory(talk, random.Random(1), Dialogue(talk), frozenset(), frequent_words(talk))
     name = talk.facts["name"]
     values = [memory.value(name) for _ in range(600)]
     listed = {value.casefold() for value in talk.values["names"]}
@@ -70,5 +70,5 @@ def test_half_of_the_values_are_in_no_list(talk: Talk) -> None:
 
 
 def test_figures_are_varied_and_what_is_around_them_stays(talk: Talk) -> None:
-    memory = Memory(talk, random.Random(1), Dialogue(talk), frozenset())
+    memory = Memory(talk, random.Random(1), Dialogue(talk), frozenset(), frequent_words(talk))
     assert re.fullmatch(r"\d\d euros", memory._varied("40 euros", talk.facts["amount"]))
