@@ -44,6 +44,11 @@ class Arguments:
     start: Path | None
     checkpoint: Path | None
 
+    @property
+    def goes_on(self) -> bool:
+        """Say whether a run that was stopped left its checkpoint."""
+        return bool(self.checkpoint and self.checkpoint.exists())
+
 
 def training_arguments(description: str, output: Path, steps: int) -> Arguments:
     """Read the command line of a training script, which takes `steps` and writes to `output` unless told otherwise."""

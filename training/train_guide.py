@@ -215,9 +215,9 @@ def _begin(arguments: Arguments) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerF
     torch.manual_seed(SEED)
     torch.set_num_threads(THREADS)
     talk, _ = split(read_talk())
-    goes_on = bool(arguments.checkpoint and arguments.checkpoint.exists())
-    storyteller = Storyteller(talk, random.Random(SEED + bool(arguments.start) + 2 * goes_on), forbidden_words())
-    if goes_on:
+    seed = SEED + bool(arguments.start) + 2 * arguments.goes_on
+    storyteller = Storyteller(talk, random.Random(seed), forbidden_words())
+    if arguments.goes_on:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(arguments.output)
         return make_model(tokenizer), tokenizer, storyteller
     tokenizer = train_tokenizer(talk, SEED)
@@ -245,7 +245,7 @@ def main() -> None:
     fixed = frozenset(answer for answer in storyteller.talk.answers() if not SLOT.search(answer))
     doubtful = frozenset(answer for topic in storyteller.talk.topics.values() for answer in topic.answers)
     refusal = tokenizer(storyteller.talk.unsure, add_special_tokens=False)["input_ids"][0]
-    introduction_pools = 0 if arguments.start else INTRODUCTION_POOLS
+    introduction_pools = 0 if arguments.start or arguments.goes_on else INTRODUCTION_POOLS
     rate = RATE * (FURTHER if arguments.start else 1)
     steps = train(
         model,

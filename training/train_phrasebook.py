@@ -190,7 +190,7 @@ def main() -> None:
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens, on {model.device}", flush=True)
     zero_pad_row(model)
-    if arguments.checkpoint and arguments.checkpoint.exists():
+    if arguments.goes_on:
         source.maker.rng.seed(SEED + 2)  # other pairs than those that the run has had
     rate = RATE * (FURTHER if arguments.start else 1)
     steps = train(
