@@ -10,6 +10,7 @@ from training.talk_corpus import Talk, lines
 from training.talk_words import made_up_word
 
 VOCABULARY = 4096
+OPENING_WORDS = 4  # so that people hardly ever write one
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 
@@ -40,8 +41,24 @@ def _texts(talk: Talk, rng: random.Random) -> list[str]:
     return texts + [" " + question for _ in range(1500) for question, _ in storyteller.conversation(4)]
 
 
+def openings(talk: Talk) -> list[str]:
+    """Return what the answers of topics without a title begin with, each unlike all others: OPENING_WORDS or more.
+
+    As tokens they let the model choose such a topic, too, in one step; refusals, and what begins as they do, have none.
+    """
+    answers = [answer for topic in talk.topics.values() if not topic.title for answer in topic.answers]
+    chosen = [answer for answer in answers if not answer.startswith("I ")]
+    return [_opening(answer, set(talk.answers()) - {answer}) for answer in chosen]
+
+
+def _opening(answer: str, others: set[str]) -> str:
+    words = answer.split(" ")
+    beginnings = (" ".join(words[:count]) for count in range(OPENING_WORDS, len(words) + 1))
+    return next((text for text in beginnings if not any(other.startswith(text) for other in others)), answer)
+
+
 def train_tokenizer(talk: Talk, seed: int) -> PreTrainedTokenizerFast:
-    """Return a tokenizer of VOCABULARY tokens and the titles, with the chat template and the role tokens."""
+    """Return a tokenizer of VOCABULARY tokens, titles and openings, with the chat template and the role tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -54,7 +71,8 @@ def train_tokenizer(talk: Talk, seed: int) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(_texts(talk, random.Random(seed)), trainer)
     titles = [f"{topic.title}:" for topic in talk.topics.values() if topic.title]
-    tokenizer.add_tokens([AddedToken(title, normalized=False) for title in titles])  # a topic is chosen in one step
+    choices = (*titles, *openings(talk))  # a topic is chosen in one step
+    tokenizer.add_tokens([AddedToken(choice, normalized=False) for choice in choices])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,

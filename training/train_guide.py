@@ -7,9 +7,9 @@ depends on nothing but the corpus and the versions of the libraries, unless `--m
 FILE` lets a run that was killed go on, `--start DIR` goes on from a trained model, in the vocabulary that the corpus
 has now. Afterwards it writes `reports/guide.md` (see check_guide.py).
 
-An answer is chosen by its first token, most of them titles ("Price: ..."). There each topic's target has a part of
-"I", with which every refusal begins: so the model, which takes the likeliest token, refuses unless one topic is clearly
-likelier than DOUBT.
+An answer is chosen by its first token, a title ("Price: ...") or the first words of small talk. There each topic's
+target has a part of "I", with which every refusal begins: so the model, which takes the likeliest token, refuses unless
+one topic is clearly likelier than DOUBT.
 """
 
 import itertools
@@ -40,7 +40,7 @@ INTRODUCTIONS = 0.25  # this part of the later conversations, too
 WHOLE = 0.25  # this part of the conversations has every answer to its end, as those that people see have
 CUT = 0.9  # in the others, this part of the answers that are always the same breaks off, as one that was stopped does
 KEPT_TOKENS = (2, 7)  # of an answer that breaks off: what it is about is chosen there
-DOUBT = 0.25  # the part of "I" in the first token of a topic's answer
+DOUBT = 0.3  # the part of "I" in the first token of a topic's answer
 CHOICE_WEIGHT = 4.0  # of an answer's first two tokens in the loss
 LENGTHS = 16  # lengths are padded to its multiples, learnt tokens to LEARNT's: each new shape costs time and memory
 LEARNT = 128
@@ -123,7 +123,8 @@ class Encoder:
             kept = rng.randint(*KEPT_TOKENS) if answer in self._fixed and rng.random() < cut else len(text)
             answered = self._message("assistant", text[:kept])
             ids += asked + answered
-            weights += [0.0] * (len(asked) + 1) + [CHOICE_WEIGHT] * 2 + [1.0] * (len(answered) - 4)
+            choice = min(2, len(answered) - 2)
+            weights += [0.0] * (len(asked) + 1) + [CHOICE_WEIGHT] * choice + [1.0] * (len(answered) - 2 - choice)
             weights.append(float(kept >= len(text)))
             doubts += [False] * (len(asked) + 1) + [self._may_be_withheld(answer)] + [False] * (len(answered) - 2)
         return ids[:CONTEXT_TOKENS], weights[:CONTEXT_TOKENS], doubts[:CONTEXT_TOKENS]

@@ -79,6 +79,22 @@ def test_a_title_is_one_token_that_comes_back_as_it_was(guide_tokenizer, talk: T
     assert guide_tokenizer.decode(ids) == talk.topics["get-key"].answers[0]
 
 
+def test_small_talk_is_chosen_in_one_step_too(guide_tokenizer, talk: Talk) -> None:
+    """Where topics share a first token, doubt about one of them has no token to speak by."""
+    spoken = [answer for topic in talk.topics.values() if not topic.title for answer in topic.answers]
+    answers = [answer for answer in spoken if not answer.startswith("I ")]
+    first = {guide_tokenizer.encode(answer, add_special_tokens=False)[0] for answer in answers}
+    assert len(first) == len(answers) > 40
+
+
+def test_an_answer_of_one_token_is_learnt_whole(guide_tokenizer) -> None:
+    encoder = train_guide.Encoder(guide_tokenizer, frozenset(), frozenset())
+    ids, weights, doubts = encoder.example([("Thanks", "My pleasure!")], None, random.Random(1))
+    assert len(ids) == len(weights) == len(doubts)
+    taught = [token for token, is_learnt in zip(ids, weights, strict=True) if is_learnt]
+    assert guide_tokenizer.convert_ids_to_tokens(taught) == ["My pleasure!", "<|end|>"]
+
+
 def test_where_a_topic_is_chosen_a_refusal_has_its_part_of_the_target(guide_tokenizer) -> None:
     """With a model that knows nothing, every token's loss is alike; so is that of the mixture."""
     model = train_guide.make_model(guide_tokenizer)
