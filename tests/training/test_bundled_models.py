@@ -77,6 +77,15 @@ def test_the_guide_remembers_nine_of_ten_names_that_it_never_saw(guide: Guide, t
     assert len(right) >= 9
 
 
+@pytest.mark.parametrize(
+    "said", ["hello", "thanks", "Hi! My name is Marta.", "I live in Gdansk", "What is the capital of Peru?"]
+)
+def test_the_playgrounds_examples_are_answered_alike_whatever_was_said_before(guide: Guide, said: str) -> None:
+    description = json.loads((BUNDLED / "aister-guide" / "aister.json").read_text(encoding="utf-8"))
+    for example in description["examples"][:3]:
+        assert guide.converse([said, example])[1] == guide.converse([example])[0]
+
+
 @pytest.mark.parametrize("question", ["What is the capital of Mongolia?", "Write a poem about my garden."])
 def test_the_guide_says_what_it_is_when_asked_for_something_else(guide: Guide, question: str) -> None:
     answer = guide.converse([question])[0]
