@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from training.talk_patterns import Choice, read_patterns
 
 CORPUS = Path(__file__).parent / "corpus" / "talk"
+STATEMENT = "statement"  # the id of the patterns that are no questions
 
 Text = Annotated[str, Meta(min_length=1)]
 Table = TypeVar("Table", bound=Struct)
@@ -232,7 +233,7 @@ def _check_references(talk: Talk, directory: Path) -> None:
         raise ValueError(f"{directory}: there is no topic {missing[0]!r}")
     if unclear := [follow.ask for follow in follows if bool(follow.see) == bool(follow.answer)]:
         raise ValueError(f"{directory}: a follow-up needs either 'see' or 'answer': {lines(unclear[0])[0]!r}")
-    if astray := sorted(talk.patterns.keys() - talk.topics.keys() - talk.kinds.keys()):
+    if astray := sorted(talk.patterns.keys() - talk.topics.keys() - talk.kinds.keys() - {STATEMENT}):
         raise ValueError(f"{directory}: patterns for {astray[0]!r}, which is neither a topic nor a kind")
     files = {file for fact in talk.facts.values() for file in (fact.values, fact.things) if file}
     if unknown := sorted(files - talk.values.keys()):

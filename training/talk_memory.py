@@ -10,13 +10,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from training.noise import as_typed
-from training.talk_corpus import Fact, Statement, Talk, lines
+from training.talk_corpus import STATEMENT, Fact, Statement, Talk, lines
 from training.talk_dialogue import SLOT, Dialogue, Turn
 from training.talk_words import made_up_word
 
 NAME = 0.3  # this part of the facts that are told is the name
 STATED = 0.4  # this part of what is told is a statement, the others are facts
 TOGETHER = 0.35  # this part of what is told comes two or three in a message
+MADE = 0.4  # this part of the statements is made from patterns
 BY_WORD = 0.4  # this part of the questions for a statement has one of its words, in place of a question for it alone
 SELDOM = 8  # a word tells one statement from others that stands in so many lines or fewer
 KNOWN = 0.8  # this part of what is asked for was told before
@@ -179,10 +180,15 @@ class Memory:
 
     def _words(self) -> tuple[Statement, str, dict[str, str]]:
         """Return a statement, its words as somebody may type them, and what its slots were filled with."""
-        statement = self.rng.choice(self.talk.statements.statement)
+        made = self.rng.random() < MADE
+        statement = self._made() if made else self.rng.choice(self.talk.statements.statement)
         line = self.rng.choice(lines(statement.tell))
         values = self.slots(line + statement.ask)
         return statement, filled(as_typed(line, self.rng), values).strip(), values
+
+    def _made(self) -> Statement:
+        """Return a statement made from a pattern; only its words ask for it."""
+        return Statement(tell=self.rng.choice(self.talk.patterns[STATEMENT]).text(self.rng), ask="")
 
     def _keep(self, told: Told) -> None:
         self.stated = [each for each in self.stated if each.statement is not told.statement] + [told]
@@ -210,11 +216,13 @@ class Memory:
         return self._said(fact.ask, thing, ""), self.dialogue.recall(fact.id, thing)
 
     def _ask_back(self, told: Told) -> Turn:
-        words = self._telling_words(told)
-        if words and self.rng.random() < BY_WORD:
+        words, asked = self._telling_words(told), lines(told.statement.ask)
+        if not words and not asked:
+            return self._ask_for_nothing()
+        if words and (not asked or self.rng.random() < BY_WORD):
             question = as_typed(self._about(), self.rng).replace("{word}", self.rng.choice(words))
         else:
-            question = filled(as_typed(self.rng.choice(lines(told.statement.ask)), self.rng), told.values)
+            question = filled(as_typed(self.rng.choice(asked), self.rng), told.values)
         return question, self.dialogue.quote(told.message)
 
     def _about(self) -> str:

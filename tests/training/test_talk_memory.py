@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from training.talk_corpus import Talk, read_talk
+from training.talk_corpus import STATEMENT, Talk, read_talk
 from training.talk_dialogue import SLOT, Dialogue, Turn
 from training.talk_memory import Memory, frequent_words
 
@@ -72,3 +72,22 @@ def test_half_of_the_values_are_in_no_list(talk: Talk) -> None:
 def test_figures_are_varied_and_what_is_around_them_stays(talk: Talk) -> None:
     memory = Memory(talk, random.Random(1), Dialogue(talk), frozenset(), frequent_words(talk))
     assert re.fullmatch(r"\d\d euros", memory._varied("40 euros", talk.facts["amount"]))
+
+
+def test_a_statement_made_from_a_pattern_is_asked_for_by_one_of_its_words(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, part in (("MADE", 1.0), ("STATED", 1.0), ("TOGETHER", 0.0), ("KNOWN", 1.0)):
+        monkeypatch.setattr(f"training.talk_memory.{name}", part)
+    for seed in range(100):
+        memory = Memory(talk, random.Random(seed), Dialogue(talk), frozenset(), frequent_words(talk))
+        text, _ = memory.tell()
+        question, answer = memory.recall()
+        assert answer == talk.statements.answer.replace("{text}", text)
+        assert set(re.findall(r"\w+", text.casefold())) & set(re.findall(r"\w+", question.casefold())), question
+
+
+def test_statements_made_from_patterns_are_no_questions(talk: Talk) -> None:
+    rng = random.Random(1)
+    texts = [pattern.text(rng) for pattern in talk.patterns[STATEMENT] for _ in range(20)]
+    assert [text for text in texts if text.endswith("?") or text.startswith(("how ", "what ", "why ", "can "))] == []
