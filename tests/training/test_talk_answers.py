@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -11,19 +12,21 @@ from django.urls import get_resolver
 
 from accounts import keys
 from accounts.management.commands.keys import Command
-from accounts.models import DEFAULT_MAX_SESSIONS
+from accounts.models import DEFAULT_MAX_SESSIONS, SignInCode
 from accounts.tokens import DEFAULT_TTL_S
-from aister_site.configuration import SETTINGS
+from aister_site.configuration import SETTINGS, LogLevel
 from aister_site.shutdown import GRACE_S
 from inference import outbox, protocol
 from inference.catalog import bundled_entries
 from inference.errors import TABLE
 from inference.tasks import conversation, translation
+from inference.usage_filters import PERIODS
 from training.talk_corpus import Talk, read_talk
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = "".join(page.read_text(encoding="utf-8") for page in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"))
 EVENTS = (*protocol.CHAT_EVENTS, *protocol.TRANSLATION_EVENTS, *protocol.SERVER_EVENTS)
+LEVELS = get_args(LogLevel)
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
 
@@ -136,6 +139,41 @@ FIGURES = [
 @pytest.mark.parametrize(("topic", "figure"), FIGURES)
 def test_figures_are_those_of_the_code(talk: Talk, topic: str, figure: str) -> None:
     assert figure in talk.topics[topic].answers[0]
+
+
+FOLLOW_UP_FIGURES = [
+    ("sign-in-link", f"for {SignInCode.LIFETIME.seconds // 60} minutes"),
+    ("restore-conversation", f"up to {protocol.MAX_MESSAGES:,} messages"),
+    ("restore-conversation", f"at most {conversation.MAX_CONVERSATION_CHARACTERS:,} characters"),
+    ("long-conversation", f"{protocol.MAX_MESSAGES:,} messages and {conversation.MAX_CONVERSATION_CHARACTERS:,}"),
+    ("too-large", f"may have {protocol.MAX_FRAME_BYTES:,} bytes"),
+    ("stop-server", f"up to {GRACE_S:.0f} seconds"),
+    ("log", ", ".join(LEVELS[:-1]) + f" or {LEVELS[-1]}; {DEFAULTS['AISTER_LOG_LEVEL']} is"),
+]
+
+
+@pytest.mark.parametrize(("topic", "figure"), FOLLOW_UP_FIGURES)
+def test_figures_of_follow_ups_are_those_of_the_code(talk: Talk, topic: str, figure: str) -> None:
+    assert [follow.answer for follow in talk.topics[topic].follow if figure in follow.answer] != []
+
+
+def test_follow_ups_name_buttons_and_fields_that_the_playground_has(talk: Talk) -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "templates" / "inference").glob("playground*"))
+    scripts = (ROOT / "inference" / "static" / "aister").rglob("*.js")
+    pages += "".join(script.read_text(encoding="utf-8") for script in scripts)
+    answers = [follow.answer for topic in talk.topics.values() for follow in topic.follow]
+    told = "\n".join(dict.fromkeys(answer for answer in answers if answer.startswith("In the playground")))
+    buttons = found(r"(?:button|press|turns into) ([A-Z]\w+)", told)
+    assert {button for button in buttons if not re.search(rf"[\">]{button}\b", pages)} == set()
+    fields = found(r"below the message box: ([\w, ]+) are fields", told).pop().replace(" and ", ", ").split(", ")
+    assert [field for field in fields if f'id="setting-{field}"' not in pages] == []
+
+
+def test_follow_ups_name_the_periods_of_the_usage_page(talk: Talk) -> None:
+    for answer in (follow.answer for name in ("usage", "usage-export") for follow in talk.topics[name].follow):
+        if "period" in answer:
+            assert "today, yesterday, the last 7 or 30 days, this or the last month" in answer
+    assert list(PERIODS.values()) == ["Today", "Yesterday", "Last 7 days", "Last 30 days", "This month", "Last month"]
 
 
 def test_every_task_has_an_event_in_the_answer_about_events(talk: Talk) -> None:
