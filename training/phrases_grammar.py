@@ -1,7 +1,8 @@
 """Articles, demonstratives, possessives and contracted prepositions of the phrasebook's six languages.
 
 Pure functions over what a person wrote in `corpus/phrases/fillings`. Nothing here knows a word: only how a noun of a
-given gender, number and first sound takes what stands before it. A new language is a class in `GRAMMARS`.
+given gender, number and first sound takes what stands before it. A new language is a function in `GRAMMARS`, an entry
+in `_CONTRACTIONS` and its genders in `parse_noun`; training/README.md has the whole list.
 """
 
 import re

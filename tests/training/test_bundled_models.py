@@ -44,6 +44,13 @@ def test_a_bundled_model_is_small_and_has_a_card(name: str) -> None:
     assert "can't" in (BUNDLED / name / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_has_the_examples_that_the_playground_offers(name: str) -> None:
+    examples = json.loads((BUNDLED / name / "aister.json").read_text(encoding="utf-8"))["examples"]
+    card = (BUNDLED / name / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\*\*Try\*\* .*$", card, re.M) == ["**Try** " + ", ".join(f'"{each}"' for each in examples)]
+
+
 @pytest.mark.parametrize(("name", "asked"), [("aister-guide", "questions"), ("aister-phrasebook", "sentences")])
 def test_the_readme_and_the_docs_quote_the_figures_of_the_cards(name: str, asked: str) -> None:
     card = (BUNDLED / name / "README.md").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from training.check_guide import forbidden_words, read_checks
 from training.talk_corpus import CORPUS, Talk, lines, read_talk
 from training.talk_dialogue import SLOT
 
-TOKENIZER = Path(__file__).parents[2] / "inference" / "bundled" / "aister-guide" / "tokenizer.json"
+ROOT = Path(__file__).parents[2]
+TOKENIZER = ROOT / "inference" / "bundled" / "aister-guide" / "tokenizer.json"
 MOST_SHARED = 0.8
 MOST_CHARACTERS, MOST_SENTENCES, MOST_TOKENS = 240, 3, 100
 
@@ -51,6 +53,21 @@ def near_copies(asked: str) -> list[tuple[str, str]]:
 
 def test_there_are_a_hundred_and_fifty_topics(talk: Talk) -> None:
     assert len(talk.topics) >= 150
+
+
+def test_the_counts_in_the_readme_are_true_within_a_tenth(talk: Talk) -> None:
+    topics = talk.topics.values()
+    counts = {
+        "topics": len(topics),
+        "phrasings": sum(len(lines(topic.ask)) for topic in topics) / len(topics),
+        "follow-ups": sum(len(topic.follow) for topic in topics),
+        "things off": sum(len(lines(kind.ask)) for kind in talk.kinds.values()),
+        "patterns": sum(map(len, talk.patterns.values())),
+        "statements": len(talk.statements.statement),
+    }
+    readme = " ".join((ROOT / "training" / "README.md").read_text(encoding="utf-8").split())
+    told = {name: [int(count.replace(",", "")) for count in re.findall(rf"([\d,]+) {name}", readme)] for name in counts}
+    assert told == {name: [pytest.approx(count, rel=0.1)] for name, count in counts.items()}
 
 
 def test_each_topic_has_forty_phrasings_that_differ_in_more_than_case_and_marks(talk: Talk) -> None:
@@ -96,6 +113,12 @@ def test_a_topic_has_no_two_follow_ups_in_the_same_words(talk: Talk) -> None:
         asked = [normalised(line) for follow in topic.follow for line in lines(follow.ask)]
         asked += [normalised(line) for one in talk.topic_corrections if one.said == topic.id for line in lines(one.ask)]
         assert len(set(asked)) == len(asked), topic.id
+
+
+def test_no_two_titles_begin_with_the_same_word(talk: Talk) -> None:
+    first = Counter(normalised(topic.title).split()[0] for topic in talk.topics.values() if topic.title)
+    assert first
+    assert [word for word, count in first.items() if count > 1] == []
 
 
 def test_a_thousand_things_are_off_its_ground(talk: Talk) -> None:
