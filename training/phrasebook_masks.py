@@ -16,6 +16,7 @@ MARKS = "".join(map(chr, range(0xE000, 0xE008)))
 NUMBER_MARKS = "".join(map(chr, range(0xE010, 0xE016)))
 UNSURE_BELOW = 0.5  # of what has less than an even chance, 94% is wrong in frames never seen
 ANY_MARKS = 0.3  # so often other marks than the first ones, which are all that short sentences need
+_AFTER_NAME = re.compile(r"\[name\] ([^\W\d_]+)\b(?! \[name2\])")
 # After these a German word with a capital is a noun.
 GERMAN_DETERMINERS = """
     der die das den dem des ein eine einen einem einer eines kein keine keinen keinem keiner keines
@@ -30,10 +31,17 @@ def make_lexicon(corpus: Phrases, names: Iterable[str]) -> Lexicon:
         words={language: sorted(corpus.vocabulary(language)) for language in LANGUAGES},
         names=sorted(names),
         before_nouns={"de": GERMAN_DETERMINERS.split()},
+        after_names={language: after_names(corpus, language) for language in LANGUAGES},
         marks=MARKS,
         number_marks=NUMBER_MARKS,
         unsure_below=UNSURE_BELOW,
     )
+
+
+def after_names(corpus: Phrases, language: str) -> list[str]:
+    """Return the words that follow a name which opens a sentence, in order; but "and", which verbs have, too."""
+    texts = (phrase.texts[language] for phrase in corpus.trained)
+    return sorted({found[1].casefold() for text in texts if (found := _AFTER_NAME.match(text))})
 
 
 def masked(pair: Pair, lexicon: Lexicon, rng: random.Random) -> Pair:

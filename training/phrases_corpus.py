@@ -132,7 +132,8 @@ def _hash(frame: str, fillings: tuple[str, ...]) -> int:
 class Phrases:
     """The whole corpus.
 
-    `sealed_frames` are never trained; `rare` are fillings that half of the frames never show in training.
+    `sealed_frames` are never trained; `rare` are fillings that half of the frames never show in training; `spellings`
+    say how else English words are written.
     """
 
     site: Mapping[str, tuple[Phrase, ...]]
@@ -141,6 +142,7 @@ class Phrases:
     sealed_frames: tuple[Frame, ...]
     fillings: Mapping[str, tuple[Filling, ...]]
     rare: frozenset[str]
+    spellings: Mapping[str, str]
 
     def phrases(self) -> list[Phrase]:
         """Return the aligned texts of all subjects."""
@@ -187,6 +189,7 @@ class Phrases:
     def vocabulary(self, language: str) -> frozenset[str]:
         """Return every word of `language` that training shows, in small letters: what is no such word is not known."""
         texts = {phrase.texts[language] for phrase in (*self.phrases(), *self.trained)}
+        texts |= set(self.spellings.values()) if language == "en" else set()
         return frozenset(word for text in texts for word in words_in_prose(text))
 
 
@@ -208,6 +211,14 @@ def read_names(path: Path = CORPUS / "names.txt") -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").split())
 
 
+def read_spellings(path: Path) -> dict[str, str]:
+    """Return how else English words are written, by the words."""
+    rows = [(line.split(" | "), place) for line, place in _lines(path)]
+    if wrong := [place for row, place in rows if len(row) != 2]:
+        raise ValueError(f"{wrong[0]}: a line needs two texts, separated by ' | '")
+    return {text.casefold(): other for (text, other), _ in rows}
+
+
 def read_corpus(directory: Path = CORPUS) -> Phrases:
     """Read the whole corpus; raises ValueError for a broken line."""
     fillings = read_fillings(directory / "fillings")
@@ -216,4 +227,5 @@ def read_corpus(directory: Path = CORPUS) -> Phrases:
     sealed = read_frames(directory / "held_out" / "frames.txt", kinds)
     rare = frozenset(line for line, _ in _lines(directory / "held_out" / "fillings.txt"))
     site, everyday = _by_subject(directory / "site"), _by_subject(directory / "everyday")
-    return Phrases(site, everyday, tuple(frames), tuple(sealed), fillings, rare)
+    spellings = read_spellings(directory / "spellings.txt")
+    return Phrases(site, everyday, tuple(frames), tuple(sealed), fillings, rare, spellings)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from training.phrases_grammar import CASES, DETERMINERS, GENDERS, Noun, noun_phrase, with_preposition
 
-FREE_SLOTS = ("name", "name2", "number", "number2", "time", "time2", "email", "url", "code")
+FREE_SLOTS = ("name", "name2", "number", "number2", "time", "time2", "amount", "email", "url", "code")
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 _FIRST_LETTER = re.compile(r"^((?:<\w+>)?[¿¡]?)(\w)")
 
@@ -130,7 +130,7 @@ class Sentence:
             return word.at
         else:
             text = self._noun(word, part)
-        is_aspirated = isinstance(word, Noun) and word.odd
+        is_aspirated = isinstance(word, Noun) and word.odd and part.determiner is None
         return with_preposition(part.preposition, text, self.language, not is_aspirated) if part.preposition else text
 
     def _noun(self, noun: Noun, part: Part) -> str:

@@ -15,8 +15,9 @@ from training.phrases_corpus import Phrase, Phrases, bare
 from training.phrases_grammar import plain
 from training.talk_words import made_up_word
 
-LOWER, UPPER, NO_ACCENTS, NO_MARK, ADDED_STOP = 0.22, 0.03, 0.08, 0.2, 0.1
-PHRASES = 0.36  # the share of pairs that are phrases; the rest are filled frames
+LOWER, UPPER, NO_ACCENTS, NO_MARK, ADDED_STOP = 0.22, 0.03, 0.1, 0.2, 0.1
+SPELT = 0.3  # in this part of the English sources words are written as `spellings.txt` has them
+PHRASES = 0.4  # the share of pairs that are phrases; the rest are filled frames
 OPEN_SLOT = 40  # an open slot counts as so many fillings: what stands there is a mark, and copied
 BALANCE = 1 / 3  # a frame of a thousand sentences is seen more often than one of eight, but five times, not a hundred
 WITH_ENGLISH = 0.25  # so many of the pairs without English are replaced by one with it
@@ -57,6 +58,15 @@ def _time(rng: random.Random) -> str:
     return f"{rng.randrange(2, 24)}:{rng.choice(('00', '15', '30', '45', '05', '20'))}"
 
 
+def _amount(rng: random.Random) -> str:
+    """Return a price, its sign or code before or after it: nothing says how a language writes it, so it stays."""
+    figures = rng.choice((f"{rng.randrange(1, 400)}", f"{rng.randrange(1, 100)}.{rng.randrange(100):02}"))
+    figures = figures.replace(".", rng.choice(".,"))
+    sign = rng.choice(("€", "€", "$", "£", "EUR", "USD"))
+    gap = " " if len(sign) > 1 else rng.choice(("", " "))
+    return rng.choice((f"{sign}{gap}{figures}", f"{figures}{gap}{sign}"))
+
+
 def _address(rng: random.Random) -> str:
     return f"{made_up_word(rng).lower()}.{rng.choice(('com', 'org', 'net', 'eu', 'io'))}"
 
@@ -72,6 +82,7 @@ def _code(rng: random.Random) -> str:
 VALUES: dict[str, Callable[[random.Random], str]] = {
     "number": _number,
     "time": _time,
+    "amount": _amount,
     "email": lambda rng: f"{made_up_word(rng).lower()}@{_address(rng)}",
     "url": _url,
     "code": _code,
@@ -105,6 +116,11 @@ def without_accents(text: str) -> str:
     return "".join(plain(c).upper() if c.isupper() else plain(c) if c not in "ßœŒ" else c for c in text)
 
 
+def _like(old: str, new: str) -> str:
+    """Return `new` with a capital where `old` has one."""
+    return new[:1].upper() + new[1:] if old[:1].isupper() else new
+
+
 def _openness(phrase: Phrase) -> int:
     return OPEN_SLOT if "[" in phrase.texts["en"] else 1
 
@@ -128,6 +144,7 @@ class PairMaker:
         said = {
             bare(phrase.texts[code]) for phrase in (*self._phrases, *self.corpus.trained) for code in phrase.sources
         }
+        self._spelt = re.compile(rf"\b(?:{'|'.join(map(re.escape, self.corpus.spellings))})\b", re.I)
         self._accents_matter = {text for text, count in Counter(map(plain, said)).items() if count > 1}
 
     def pair(self) -> Pair:
@@ -140,6 +157,8 @@ class PairMaker:
         """Return `phrase` in one of its directions, the source as somebody may type it, all open slots filled."""
         source, target = self._direction(phrase)
         text, wanted = self._marked(phrase.texts[source], phrase.texts[target])
+        if source == "en" and self.rng.random() < SPELT:
+            text = varied(text, self.respelt)
         return self.filled(Pair(self._cased(text), target, wanted, source))
 
     def _direction(self, phrase: Phrase) -> tuple[str, str]:
@@ -157,6 +176,10 @@ class PairMaker:
         if source[-1].isalpha() and target[-1].isalpha() and self.rng.random() < ADDED_STOP:
             return source + ".", target + "."
         return source, target
+
+    def respelt(self, text: str) -> str:
+        """Return English in its other spelling: "I'd like" for "I would like"."""
+        return self._spelt.sub(lambda found: _like(found[0], self.corpus.spellings[found[0].casefold()]), text)
 
     def _cased(self, text: str) -> str:
         if self.rng.random() < NO_ACCENTS and plain(bare(text)) not in self._accents_matter:

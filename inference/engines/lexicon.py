@@ -1,8 +1,8 @@
 """The words that a small model knows, and what it is not to touch: read from `lexicon.json` beside its weights.
 
 Only models that bring that file are treated so. Before such a model reads a sentence, everything in it that is to come
-through as it is (placeholders, tags, addresses, codes, numbers, words that the model does not know) is replaced by
-marks, single characters that are tokens of its own; afterwards they are put back. A word that is neither known nor
+through as it is (placeholders, tags, addresses, codes, numbers with their currency, words that the model does not know)
+is replaced by marks, single characters that are tokens of its own; afterwards they are put back. A word that is neither known nor
 looks like a name is told to the client, as is a word that the model makes up, and that it is unsure of what it wrote.
 No torch here; changed by nothing after loading, any thread.
 """
@@ -27,7 +27,9 @@ OPAQUE = re.compile(
     r"|</?[a-zA-Z][^<>]*>|\$?\{\{[^{}]*\}\}|\$?\{[^{}]*\}|%\(\w+\)[sdif]|%(?:\d\$)?[sdif](?![^\W_])|&#?\w+;"
     r"|[\ue000-\uf8ff]+|" + _CODE
 )
-_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
+_CURRENCY = r"(?:[€$£¥]|\b(?:EUR|USD|GBP|CHF)\b)"
+_GAP = r"[ \u00a0\u202f]?"
+_NUMBER = re.compile(rf"(?:{_CURRENCY}{_GAP})?\d+(?:[.,:/-]\d+)*(?:{_GAP}{_CURRENCY})?")
 _WORDS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _WORD = re.compile(r"[^\W\d_]+")
 _PIECE = re.compile(f"(?P<opaque>{OPAQUE.pattern})|(?P<number>{_NUMBER.pattern})|(?P<word>{_WORDS.pattern})")
@@ -82,13 +84,15 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     """What the file holds.
 
     `words` are known, by language; `names` are words that are never reported; after one of `before_nouns` a capital
-    makes no name, in the languages where nouns have one. `marks` and `number_marks` are the model's own characters.
+    makes no name, in the languages where nouns have one; at the start of a sentence it makes one only before one of
+    `after_names`. `marks` and `number_marks` are the model's own characters.
     The model is unsure of a translation whose probability it holds to be under `unsure_below`, 0 to 1.
     """
 
     words: dict[str, list[str]]
     names: list[str]
     before_nouns: dict[str, list[str]]
+    after_names: dict[str, list[str]] = msgspec.field(default_factory=dict)
     marks: str
     number_marks: str
     unsure_below: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
@@ -174,10 +178,18 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
         """Say whether an unknown word looks like a name: it has a capital that nothing else explains."""
         if all(fold(word) in self._names for word in _WORD.findall(text[start:end])):
             return True
-        if not text[start].isupper() or text.isupper() or _SENTENCE_START.match(text[:start]):
+        if not text[start].isupper() or text.isupper():
             return False
+        if _SENTENCE_START.match(text[:start]):
+            return self._is_before_verb(text[end:], language)
         before = text[:start].split()[-1:]
         return not before or fold(before[0]) not in self.before_nouns.get(language, ())
+
+
+    def _is_before_verb(self, rest: str, language: str) -> bool:
+        """Say whether what follows a name that opens a sentence follows here: "Vuk likes", not "Freeze the"."""
+        after = _WORD.match(rest.removeprefix(" "))
+        return bool(after) and after[0].casefold() in self.after_names.get(language, ())
 
 
 def _joined(spans: Iterable[_Span], text: str) -> Iterator[_Span]:

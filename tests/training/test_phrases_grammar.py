@@ -146,6 +146,11 @@ def test_a_noun_may_say_in_its_own_way_where_one_is(corpus: Phrases) -> None:
     assert texts[2:5:2] == ["Mein Bruder arbeitet in der Bank.", "Mio fratello lavora in banca."]
 
 
+def test_a_preposition_before_an_article_is_elided_whatever_the_noun(corpus: Phrases) -> None:
+    texts = _sentence(corpus, "[my person] needs [a item].", "brother", "hammock")
+    assert texts[1] == "Mon frère a besoin d'un hamac."
+
+
 def test_a_sentence_begins_with_a_capital_behind_tags_and_opening_marks(corpus: Phrases) -> None:
     texts = _sentence(corpus, "[action button] <b>[the object]</b>", "delete", "file")
     assert texts[2] == "<b>Die Datei</b> löschen"

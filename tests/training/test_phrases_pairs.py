@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from training.phrasebook_masks import make_lexicon
 from training.phrases_corpus import LANGUAGES, Phrase, Phrases, bare
 from training.phrases_grammar import plain
 from training.phrases_pairs import Pair, PairMaker, varied, without_accents
@@ -21,7 +22,7 @@ def maker(corpus: Phrases) -> PairMaker:
 
 @pytest.fixture(scope="module")
 def pairs(maker: PairMaker) -> list[Pair]:
-    return [maker.pair() for _ in range(6000)]
+    return [maker.pair() for _ in range(8000)]
 
 
 def test_pairs_go_into_every_language_and_never_leave_a_slot_open(pairs: list[Pair]) -> None:
@@ -54,6 +55,30 @@ def test_a_sentence_is_also_written_small_in_capitals_and_without_its_mark(maker
         *("Öffnen Sie die Datei {}, bitte.", "öffnen sie die datei {}, bitte.", "ÖFFNEN SIE DIE DATEI {}, BITTE."),
         *("Öffnen Sie die Datei {}, bitte", "Offnen Sie die Datei {}, bitte."),
     } <= sources
+
+
+def test_english_is_also_written_with_its_other_spellings(maker: PairMaker) -> None:
+    phrase = Phrase({**dict.fromkeys(LANGUAGES, "Ich"), "en": "I would like an email to {email}."}, ("en",))
+    sources = {re.sub(r"\{\w+\}", "{}", maker.typed(phrase)[0]) for _ in range(500)}
+    assert {"I would like an email to {}.", "I'd like an e-mail to {}.", "i'd like an e-mail to {}"} <= sources
+    assert maker.respelt("IT IS WHAT IT IS: A COLOURFUL COLOUR") == "It's WHAT It's: A COLOURFUL Color"
+
+
+def test_no_other_spelling_is_a_text_with_another_translation(corpus: Phrases, maker: PairMaker) -> None:
+    everything = [*corpus.phrases(), *corpus.trained]
+    owners = {bare(phrase.texts[code]): phrase for phrase in everything for code in phrase.sources}
+    respelt = [(bare(maker.respelt(phrase.texts["en"])), phrase) for phrase in everything if "en" in phrase.sources]
+    assert [text for text, phrase in respelt if owners.get(text, phrase) is not phrase] == []
+
+
+def test_an_amount_keeps_its_currency(corpus: Phrases, maker: PairMaker) -> None:
+    phrase = next(phrase for phrase in corpus.trained if phrase.texts["en"] == "It costs [amount].")
+    lexicon = make_lexicon(corpus, NAMES)
+    for _ in range(200):
+        pair = maker.typed(phrase)
+        (amount,) = lexicon.mask(pair.source, pair.source_language).kept.values()
+        assert re.search(r"[€$£]|eur|usd", amount, re.I), pair
+        assert amount in pair.target or amount.upper() in pair.target, pair
 
 
 def test_a_full_stop_is_taken_from_both_sides_and_a_question_mark_from_the_source_alone(maker: PairMaker) -> None:

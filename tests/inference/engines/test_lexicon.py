@@ -39,12 +39,16 @@ KNOWN = Lexicon(
         ("See K7-X2 and B12", f"See {A} and {B}", ["K7-X2", "B12"]),
         ("Hello \ue001 and \ue010", f"Hello {A} and {B}", ["\ue001", "\ue010"]),
         ("MY NAME IS ANNA", f"MY NAME IS {A}", ["ANNA"]),
+        ("Costs €20 and 5.99 €", f"Costs {ONE} and {TWO}", ["€20", "5.99 €"]),
+        ("Costs 20\u202fEUR and CHF 5", f"Costs {ONE} and {TWO}", ["20\u202fEUR", "CHF 5"]),
+        ("Costs 20 EUROS", f"Costs {ONE} EUROS", ["20"]),
+        ("Costs 5%, ${x}", f"Costs {ONE}%, {A}", ["${x}", "5"]),
         ("Hello", "Hello", []),
     ],
 )
 def test_what_is_to_stay_becomes_marks_and_comes_back(text: str, masked: str, kept: list[str]) -> None:
     found = KNOWN.mask(text, "en")
-    assert (found.text, list(found.kept.values())) == (masked, kept)
+    assert (found.text, sorted(found.kept.values())) == (masked, sorted(kept))
     assert found.restore(found.text) == text
     assert found.lost(found.text) == ()
 
@@ -78,6 +82,28 @@ def test_what_is_beyond_the_marks_stays_in_the_text_and_is_told() -> None:
 )
 def test_words_that_are_neither_known_nor_names_are_told(text: str, language: str, unknown: tuple[str, ...]) -> None:
     assert KNOWN.mask(text, language).unknown == unknown
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "unknown"),
+    [
+        ("Ravindra is here", "en", ()),
+        ("ravindra is here", "en", ("ravindra",)),
+        ("Freeze my name", "en", ("Freeze",)),
+        ("Freeze", "en", ("Freeze",)),
+        ("Freeze, is my name here", "en", ("Freeze",)),
+        ("RAVINDRA IS HERE", "en", ("RAVINDRA",)),
+        ("Voyagez à ici", "fr", ("Voyagez", "ici")),
+        ("Ravindra a mon nom", "fr", ()),
+        ("Ravindra ist mein Freund", "de", ("Ravindra",)),
+    ],
+)
+def test_a_name_opens_a_sentence_only_before_a_word_that_follows_names(
+    text: str, language: str, unknown: tuple[str, ...]
+) -> None:
+    words = KNOWN.words | {"fr": [*KNOWN.words["fr"], "a", "à"]}
+    lexicon = msgspec.structs.replace(KNOWN, words=words, after_names={"en": ["is"], "fr": ["a"]})
+    assert lexicon.mask(text, language).unknown == unknown
 
 
 @pytest.mark.parametrize(
