@@ -2,8 +2,9 @@
 
 Only models that bring that file are treated so. Before such a model reads a sentence, everything in it that is to come
 through as it is (placeholders, tags, addresses, codes, numbers with their currency, words that the model does not know)
-is replaced by marks, single characters that are tokens of its own; afterwards they are put back. A word that is neither known nor
-looks like a name is told to the client, as is a word that the model makes up, and that it is unsure of what it wrote.
+is replaced by marks, single characters that are tokens of its own; afterwards they are put back. A word that is neither
+known nor looks like a name is told to the client, as is a word that the model makes up, and that it is unsure of what
+it wrote.
 No torch here; changed by nothing after loading, any thread.
 """
 
@@ -184,7 +185,6 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
             return self._is_before_verb(text[end:], language)
         before = text[:start].split()[-1:]
         return not before or fold(before[0]) not in self.before_nouns.get(language, ())
-
 
     def _is_before_verb(self, rest: str, language: str) -> bool:
         """Say whether what follows a name that opens a sentence follows here: "Vuk likes", not "Freeze the"."""
