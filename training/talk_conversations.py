@@ -1,13 +1,13 @@
 """Makes conversations for the guide from `corpus/talk`: questions, follow-ups, facts told, corrected and asked for.
 
-Pure functions of a `random.Random`. Has what `train_guide` needs of a Storyteller: `conversation` and `introduction`.
+No files and no clock: what a Storyteller makes up depends on the corpus and on its `random.Random` alone.
 """
 
 import random
 from dataclasses import dataclass, field
 
 from training.noise import as_typed
-from training.talk_corpus import Kind, Talk, Topic, lines
+from training.talk_corpus import Kind, Talk, Topic, bare, lines
 from training.talk_dialogue import Dialogue, Turn
 from training.talk_memory import Memory, filled, frequent_words
 from training.talk_rephrasing import Rephrasing
@@ -15,7 +15,6 @@ from training.talk_rephrasing import Rephrasing
 FOLLOWED = 0.3  # this part of the answers about a topic is followed by a question that needs it
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
 FROM_PATTERNS = 0.5  # this part of the questions is made from patterns, the others are phrasings, said in other words
-MARKS = " ,.?!"
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
     "You are aister-guide.",
@@ -28,11 +27,16 @@ SYSTEM_PROMPTS = (
 
 @dataclass
 class Storyteller:
-    """Makes up one conversation after another; `forbidden` holds words that no training text may contain."""
+    """Makes up one conversation after another.
+
+    `forbidden` holds words that no value of a fact may contain, `held_out` the questions that nobody may ask, as `bare`
+    has them.
+    """
 
     talk: Talk
     rng: random.Random
     forbidden: frozenset[str] = frozenset()
+    held_out: frozenset[str] = frozenset()
     dialogue: Dialogue = field(init=False)
     memory: Memory = field(init=False)
     frequent: frozenset[str] = field(init=False)
@@ -46,7 +50,7 @@ class Storyteller:
         self._begin()
         self.rephrasing = Rephrasing(self.talk, self.rng)
         entries: tuple[Topic | Kind, ...] = (*self.talk.topics.values(), *self.talk.kinds.values())
-        self.owners = {line.casefold().strip(MARKS): each.id for each in entries for line in lines(each.ask)}
+        self.owners = {bare(line): each.id for each in entries for line in lines(each.ask)}
 
     def _begin(self) -> None:
         self.dialogue = Dialogue(self.talk)
@@ -60,7 +64,7 @@ class Storyteller:
         return [self._turn() for _ in range(turns)]
 
     def introduction(self, turns: int) -> list[Turn]:
-        """Return a conversation about nothing but facts, so that copying them is learnt early."""
+        """Return a conversation of facts and statements alone, so that copying them is learnt early."""
         self._begin()
         tells = (not turn or self.rng.random() < 0.4 for turn in range(turns))
         return [self.memory.tell() if tell else self.memory.recall() for tell in tells]
@@ -84,16 +88,28 @@ class Storyteller:
         return as_typed(self.rng.choice(lines(text)), self.rng)
 
     def _question(self, about: Topic | Kind) -> str:
-        """Return a question made from a pattern, or a phrasing in other words; none that is a phrasing of another."""
+        """Return a question as somebody may type it; none that is held out."""
+        while True:
+            text = self._typed(self._own(about))
+            if bare(text) not in self.held_out:
+                return text
+
+    def _typed(self, text: str) -> str:
+        """Return `text` with what may stand around it, as somebody may type it; mere marks are never typed away."""
+        return as_typed(self.rephrasing.surrounded(text), self.rng) or text
+
+    def _own(self, about: Topic | Kind) -> str:
+        """Return a question that is neither held out nor a phrasing of another topic or kind."""
         while True:
             text = self._worded(about)
-            if self.owners.get(text.casefold().strip(MARKS), about.id) == about.id:
-                return as_typed(self.rephrasing.surrounded(text), self.rng)
+            if bare(text) not in self.held_out and self.owners.get(bare(text), about.id) == about.id:
+                return text
 
     def _worded(self, about: Topic | Kind) -> str:
+        """Return a question made from a pattern, or a phrasing in other words."""
         patterns = self.talk.patterns.get(about.id)
         if patterns and self.rng.random() < FROM_PATTERNS:
-            return self.rng.choice(patterns).text(self.rng)
+            return self.rng.choice(patterns).text(self.rng).strip(" ,")
         return self.rephrasing.rephrased(self.rng.choice(lines(about.ask)))
 
     def _ask(self) -> Turn:
@@ -103,10 +119,10 @@ class Storyteller:
     def _unclear(self) -> Turn:
         """Ask what nobody can answer: a question without the words that say what it is about."""
         while True:
-            question = self._question(self.rng.choice(list(self.talk.topics.values())))
+            question = self._own(self.rng.choice(list(self.talk.topics.values())))
             unclear = self.rephrasing.unclear(question)
             if unclear != question:
-                return unclear, self.dialogue.unsure()
+                return self._typed(unclear), self.dialogue.unsure()
 
     def _more(self) -> Turn:
         return self._one_of(self.talk.more.more), self.dialogue.more()
@@ -129,11 +145,21 @@ class Storyteller:
 
     def _tell_and_ask(self) -> Turn:
         """Tell something and ask something in one message."""
-        named = self.rng.random() < 0.5
-        text, _ = self.memory.tell_name() if named else self.memory.tell()
+        known = self.dialogue.told.get("name")
+        if self.rng.random() < 0.5:
+            self.memory.tell_name()
+        else:
+            self.memory.tell()
         question, answer = self._ask() if self.rng.random() < 0.8 else self._off_ground()
-        greeting = f"Nice to meet you, {self.dialogue.told['name']}!" if named else "Noted."
-        return f"{text} {question}", f"{greeting} {answer}"
+        return self.memory.add(question), f"{self._greeting(known)} {answer}"
+
+    def _greeting(self, known: str | None) -> str:
+        """Return how an answer begins that acknowledges in passing; `known` is the name that was told before."""
+        name = self.dialogue.told.get("name")
+        if not name or name == known:
+            return "Noted."
+        corrected = self.talk.facts["name"].corrected
+        return filled(corrected, {"value": name}) if known else f"Nice to meet you, {name}!"
 
     def _script(self) -> list[Turn]:
         script = self.rng.choice(self.talk.conversations).turns

@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from training.talk_patterns import Choice, read_patterns
+from training.talk_patterns import Choice, read_file, read_patterns
 
 CORPUS = Path(__file__).parent / "corpus" / "talk"
 STATEMENT = "statement"  # the id of the patterns that are no questions
@@ -26,6 +26,11 @@ Entry = TypeVar("Entry", "Topic", "Fact", "Kind")
 def lines(text: str) -> tuple[str, ...]:
     """Return the phrasings of a text: one a line."""
     return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def bare(text: str) -> str:
+    """Return the words of `text` alone, in small letters; a text without words, such as `:-)`, as it stands."""
+    return " ".join(re.findall(r"\w+", text.casefold())) or text.strip()
 
 
 class Closed(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +111,17 @@ class Together(Closed, frozen=True):
     tell: Text
 
 
+class Togethers(Closed, frozen=True):
+    """What is said of several facts in one message: of the name and others, of two others, of three others."""
+
+    named: Together
+    two: Together
+    three: Together
+
+    def __iter__(self) -> Iterator[Together]:
+        yield from (self.named, self.two, self.three)
+
+
 class Correction(Closed, frozen=True):
     """What people say when they got the answer of topic `said` and wanted that of topic `wanted`."""
 
@@ -135,7 +151,7 @@ class _TopicFile(Closed, frozen=True):
 
 class _FactFile(Closed, frozen=True):
     fact: tuple[Fact, ...]
-    together: tuple[Together, ...]
+    together: Togethers
 
 
 class _CorrectionFile(Closed, frozen=True):
@@ -162,11 +178,14 @@ class _ConversationFile(Closed, frozen=True):
 
 
 class Talk(Struct, frozen=True):
-    """All of the corpus. `values` holds the fillings of facts by name, `kept_names` names that no training may use."""
+    """All of the corpus. `values` holds the fillings of facts by name, `kept_names` names that no training may use.
+
+    `synonyms` holds what may stand for a text, `around` what people say `before` and `after` a question.
+    """
 
     topics: dict[str, Topic]
     facts: dict[str, Fact]
-    together: tuple[Together, ...]
+    together: Togethers
     statements: StatementFile
     kinds: dict[str, Kind]
     endings: tuple[str, ...]
@@ -177,6 +196,8 @@ class Talk(Struct, frozen=True):
     values: dict[str, tuple[str, ...]]
     kept_names: tuple[str, ...]
     patterns: dict[str, tuple[Choice, ...]]
+    synonyms: dict[str, tuple[str, ...]]
+    around: dict[str, tuple[Choice, ...]]
     unsure: str
 
     def off_ground_answer(self, kind: Kind, nth: int) -> str:
@@ -208,6 +229,32 @@ def _read(path: Path, table: type[Table]) -> Table:
 def _read_values(path: Path) -> tuple[str, ...]:
     """Return the values of a file: separated by commas or line ends."""
     return tuple(value.strip() for value in re.split(r"[,\n]", path.read_text(encoding="utf-8")) if value.strip())
+
+
+def read_synonyms(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return what may stand for each text: a line has texts that may stand for one another, separated by commas."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in lines(path.read_text(encoding="utf-8")):
+        group = () if line.startswith("#") else tuple(text.strip() for text in line.split(","))
+        for text in group:
+            found[text] = (*found.get(text, ()), *(other for other in group if other != text))
+    return found
+
+
+def _read_around(path: Path) -> dict[str, tuple[Choice, ...]]:
+    """Return what people say before and after a question."""
+    found = read_file(path, {})
+    if found.keys() != {"before", "after"}:
+        raise ValueError(f"{path}: it has 'before' and 'after', and nothing else")
+    return found
+
+
+def _unsure(kind_files: Iterable[_KindFile], directory: Path) -> str:
+    """Return what is said to an unclear message; one of the files has it."""
+    for file in kind_files:
+        if file.unsure:
+            return file.unsure
+    raise ValueError(f"{directory}: no file of off_ground has 'unsure'")
 
 
 def _by_id(entries: Iterable[Entry], directory: Path) -> dict[str, Entry]:
@@ -260,7 +307,9 @@ def read_talk(directory: Path = CORPUS) -> Talk:
         values={path.stem: _read_values(path) for path in sorted(directory.glob("values/*.txt"))},
         kept_names=_read_values(directory / "values" / "kept_for_testing" / "names.txt"),
         patterns=read_patterns(directory / "patterns"),
-        unsure=next(file.unsure for file in kind_files if file.unsure),
+        synonyms=read_synonyms(directory / "synonyms.txt"),
+        around=_read_around(directory / "around.txt"),
+        unsure=_unsure(kind_files, directory),
     )
     _check_references(talk, directory)
     return talk

@@ -5,6 +5,7 @@ A `Dialogue` knows what was told, what was asked how often, and what came last; 
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from training.talk_corpus import FollowUp, Talk, Topic, lines
@@ -26,20 +27,22 @@ class Dialogue:
     off_grounds: int = 0
     last: Topic | None = None
     said_more: bool = False
+    latest: str = ""  # the key of the fact that was told just now, and nothing else
 
     def _leave(self) -> None:
-        self.last, self.said_more = None, False
+        self.last, self.said_more, self.latest = None, False, ""
 
     def ask(self, topic_id: str) -> str:
         """Answer a topic; the next of its answers when it came up before."""
         topic = self.talk.topics[topic_id]
         nth = self.times[topic_id]
         self.times[topic_id] += 1
-        self.last, self.said_more = topic, False
+        self.last, self.said_more, self.latest = topic, False, ""
         return topic.answers[nth % len(topic.answers)]
 
     def more(self) -> str:
         """Answer "tell me more"."""
+        self.latest = ""
         if self.last is None:
             return self.talk.more.nothing_before
         if len(self.last.answers) > FOLLOWING_JOKES:
@@ -71,6 +74,7 @@ class Dialogue:
         """Acknowledge a fact, or that it `corrects` what was told before."""
         self.note(fact_id, value, thing)
         fact = self.talk.facts[fact_id]
+        self.latest = fact.key(thing)
         text = fact.corrected if corrects else fact.acknowledge
         return text.replace("{thing}", thing).replace("{value}", value)
 
@@ -124,3 +128,17 @@ class Dialogue:
             raise ValueError(f"an answer begins with '<': {then!r}")
         text = SLOT.sub(lambda found: values[found[1] + found[2]], then[2:])
         return REFERENCE.sub(self._resolve, text)
+
+
+def recalling(talk: Talk) -> Callable[[str], bool]:
+    """Return what says whether an answer gives back what was told, unlike one that acknowledges a correction."""
+    facts = talk.facts.values()
+    gives_back = _any_of((*(fact.answer for fact in facts), talk.statements.answer))
+    corrects = _any_of(fact.corrected for fact in facts)
+    return lambda answer: bool(gives_back.fullmatch(answer)) and not corrects.fullmatch(answer)
+
+
+def _any_of(answers: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern of `answers`, whatever is in their slots."""
+    texts = (".+".join(map(re.escape, re.split(r"\{\w+\}", answer))) for answer in answers)
+    return re.compile("|".join(texts), re.DOTALL)

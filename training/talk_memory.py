@@ -15,6 +15,8 @@ from training.talk_dialogue import SLOT, Dialogue, Turn
 from training.talk_words import made_up_word
 
 NAME = 0.3  # this part of the facts that are told is the name
+RETOLD = 0.25  # this part of the facts that are told alone was told before
+RETOLD_AT_ONCE = 0.5  # the same, where one was told just now: that one
 STATED = 0.4  # this part of what is told is a statement, the others are facts
 TOGETHER = 0.35  # this part of what is told comes two or three in a message
 MADE = 0.4  # this part of the statements is made from patterns
@@ -40,11 +42,11 @@ def frequent_words(talk: Talk) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Told:
-    """A statement as it was told: its own `words`, the whole `message`, what its slots were filled with."""
+    """A statement as it was told: its own `words`, the `place` of its message, what its slots were filled with."""
 
     statement: Statement
     words: str
-    message: str
+    place: int
     values: dict[str, str]
 
 
@@ -52,7 +54,8 @@ class Told:
 class Memory:
     """One conversation's facts and statements.
 
-    `forbidden` holds words that no value may contain, `frequent` those that tell no statement from others.
+    `forbidden` holds words that no value may contain, `frequent` those that tell no statement from others; `messages`
+    are those that told something.
     """
 
     talk: Talk
@@ -62,7 +65,7 @@ class Memory:
     frequent: frozenset[str]
     facts: dict[str, tuple[Fact, str]] = field(default_factory=dict)
     stated: list[Told] = field(default_factory=list)
-    latest: str = ""  # the key of the fact that was told last
+    messages: list[str] = field(default_factory=list)
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -104,12 +107,21 @@ class Memory:
     def tell(self) -> Turn:
         """Tell something: a fact, another value for a fact, a statement, or some of them at once."""
         if self.rng.random() < TOGETHER:
-            return self._tell_together() if self.rng.random() < 0.35 else self._tell_several()
-        return self._state() if self.rng.random() < STATED else self._tell_one()
+            return self._written(self._tell_together() if self.rng.random() < 0.35 else self._tell_several())
+        return self._written(self._state() if self.rng.random() < STATED else self._tell_one())
 
     def tell_name(self) -> Turn:
         """Tell the name."""
-        return self._tell_this(self.talk.facts["name"], "")
+        return self._written(self._tell_this(self.talk.facts["name"], ""))
+
+    def _written(self, turn: Turn) -> Turn:
+        self.messages.append(turn[0])
+        return turn
+
+    def add(self, text: str) -> str:
+        """Add `text` to the message that was written last, and return the whole of it."""
+        self.messages[-1] += f" {text}"
+        return self.messages[-1]
 
     def _fact(self) -> tuple[Fact, str]:
         """Choose a fact, and its thing where it stands for many."""
@@ -124,8 +136,8 @@ class Memory:
 
     def _tell_one(self) -> Turn:
         fact, thing = self._fact()
-        if self.facts and self.rng.random() < 0.25:
-            fact, thing = self.rng.choice(list(self.facts.values()))
+        if self.facts and self.rng.random() < (RETOLD_AT_ONCE if self.dialogue.latest else RETOLD):
+            fact, thing = self.facts[self.dialogue.latest or self.rng.choice(list(self.facts))]
         return self._tell_this(fact, thing)
 
     def _tell_this(self, fact: Fact, thing: str) -> Turn:
@@ -135,16 +147,16 @@ class Memory:
             text = text.replace("{old}", old).replace("{value}", value)
         else:
             text = self._said(fact.tell, thing, value)
-        self._note(fact, thing, value)
+        self.facts[fact.key(thing)] = fact, thing
         return text, self.dialogue.tell(fact.id, value, thing, corrects=bool(old))
 
     def _correction(self, key: str) -> str:
         """Return how a fact is taken back: with what was told before, unless that was said just now."""
-        meant = [line for line in self.talk.fact_corrections if key == self.latest or "{old}" in line]
+        meant = [line for line in self.talk.fact_corrections if key == self.dialogue.latest or "{old}" in line]
         return self.rng.choice(meant)
 
     def _tell_together(self) -> Turn:
-        together = self.rng.choice(self.talk.together)
+        together = self.rng.choice(list(self.talk.together))
         text = self.rng.choice(lines(together.tell))
         values = self.slots(text)
         for name, value in values.items():
@@ -152,31 +164,42 @@ class Memory:
         return filled(as_typed(text, self.rng), values), filled(together.acknowledge, values)
 
     def _tell_several(self) -> Turn:
-        """Tell two or three facts and statements in one message, each in its own words."""
-        texts: list[str] = []
-        stated, names = [], []
-        for _ in range(self.rng.choice((2, 2, 3))):
-            if self.rng.random() < STATED:
-                stated.append(self._words())
-                texts.append(stated[-1][1])
-            else:
-                fact, thing = self._fact()
-                value = self.value(fact)
-                self._note(fact, thing, value)
-                names += [value] if fact.id == "name" else []
-                texts.append(self._said(fact.tell, thing, value))
-        message = "".join(text.strip() + self.rng.choice(JOINTS) for text in texts[:-1]) + texts[-1].strip()
-        for statement, words, values in stated:
-            self._keep(Told(statement, words, message, values))
-        named, both = self.talk.together[0].acknowledge, self.talk.together[1].acknowledge
-        if names:
-            return message, named.replace("{name}", names[-1])
-        return message, self.dialogue.state() if stated else both
+        """Tell two or three different facts and statements in one message, each in its own words."""
+        parts = self.rng.choice((2, 2, 3))
+        stated = [self._words() for _ in range(sum(self.rng.random() < STATED for _ in range(parts)))]
+        facts = [(fact, thing, self.value(fact)) for fact, thing in self._facts(parts - len(stated))]
+        for told in facts:
+            self._note(*told)
+        for each in stated:
+            self._keep(*each)
+        texts = [words for _, words, _ in stated] + [self._said(fact.tell, *told) for fact, *told in facts]
+        return self._joined(texts), self._acknowledged(facts, bool(stated))
+
+    def _facts(self, count: int) -> list[tuple[Fact, str]]:
+        """Choose `count` facts, none of them twice."""
+        chosen: dict[str, tuple[Fact, str]] = {}
+        while len(chosen) < count:
+            fact, thing = self._fact()
+            chosen[fact.key(thing)] = fact, thing
+        return list(chosen.values())
+
+    def _joined(self, texts: list[str]) -> str:
+        """Return `texts` in any order as one message."""
+        first, *others = self.rng.sample([text.strip() for text in texts], len(texts))
+        return first + "".join(self.rng.choice(JOINTS) + text for text in others)
+
+    def _acknowledged(self, facts: list[tuple[Fact, str, str]], with_statements: bool) -> str:
+        """Return what is said to a message with `facts`, and `with_statements` or without."""
+        together = self.talk.together
+        if names := [value for fact, _, value in facts if fact.id == "name"]:
+            return filled(together.named.acknowledge, {"name": names[0]})
+        if with_statements:
+            return self.dialogue.state()
+        return (together.two if len(facts) == 2 else together.three).acknowledge
 
     def _note(self, fact: Fact, thing: str, value: str) -> None:
         self.dialogue.note(fact.id, value, thing)
-        self.latest = fact.key(thing)
-        self.facts[self.latest] = fact, thing
+        self.facts[fact.key(thing)] = fact, thing
 
     def _words(self) -> tuple[Statement, str, dict[str, str]]:
         """Return a statement, its words as somebody may type them, and what its slots were filled with."""
@@ -190,12 +213,14 @@ class Memory:
         """Return a statement made from a pattern; only its words ask for it."""
         return Statement(tell=self.rng.choice(self.talk.patterns[STATEMENT]).text(self.rng), ask="")
 
-    def _keep(self, told: Told) -> None:
-        self.stated = [each for each in self.stated if each.statement is not told.statement] + [told]
+    def _keep(self, statement: Statement, words: str, values: dict[str, str]) -> None:
+        """Keep a statement of the message that is being written."""
+        told = Told(statement, words, len(self.messages), values)
+        self.stated = [each for each in self.stated if each.statement is not statement] + [told]
 
     def _state(self) -> Turn:
         statement, words, values = self._words()
-        self._keep(Told(statement, words, words, values))
+        self._keep(statement, words, values)
         return words, self.dialogue.state()
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -223,14 +248,14 @@ class Memory:
             question = as_typed(self._about(), self.rng).replace("{word}", self.rng.choice(words))
         else:
             question = filled(as_typed(self.rng.choice(asked), self.rng), told.values)
-        return question, self.dialogue.quote(told.message)
+        return question, self.dialogue.quote(self.messages[told.place])
 
     def _about(self) -> str:
         return self.rng.choice(lines(self.talk.statements.about))
 
     def _telling_words(self, told: Told) -> list[str]:
         """Return the words of a statement that stand in nothing else that was told."""
-        others = " ".join(each.message for each in self.stated if each.message != told.message).casefold()
+        others = " ".join(text for place, text in enumerate(self.messages) if place != told.place).casefold()
         words = (word for word in _WORD.findall(told.words) if len(word) > 2)
         return [word for word in words if word.casefold() not in self.frequent and word.casefold() not in others]
 

@@ -1,6 +1,7 @@
 """Patterns of `corpus/talk/patterns`: `(a|b|)` is one of its alternatives, `<word>` one of a class; they nest.
 
-Pure; `random.Random` is passed in. A pattern that does not follow the format raises ValueError and names its line.
+Pure; `random.Random` is passed in. A line that does not follow the format raises ValueError, which names the file and
+the line's number.
 """
 
 import random
@@ -27,7 +28,7 @@ class Choice:
 
     def text(self, rng: random.Random) -> str:
         """Return one of the texts that the pattern stands for, spaced as people space."""
-        return spaced(self._raw(rng)).strip(" ,")
+        return spaced(self._raw(rng))
 
     def _raw(self, rng: random.Random) -> str:
         parts = rng.choice(self.options)
@@ -72,9 +73,15 @@ def _class(name: str, classes: Classes, pattern: str) -> Choice:
 
 
 def _read_classes(path: Path) -> dict[str, list[str]]:
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    pairs = (line.split("=", 1) for line in lines if not line.startswith("#"))
-    return {name.strip(): [word.strip() for word in words.split("|")] for name, words in pairs}
+    """Return the words of each class: a line `name = word | word`."""
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            name, equals, words = line.partition("=")
+            if not equals:
+                raise ValueError(f"{path}, line {number}: a class is written 'name = word | word'")
+            found[name.strip()] = [word.strip() for word in words.split("|")]
+    return found
 
 
 def read_patterns(directory: Path) -> dict[str, tuple[Choice, ...]]:
@@ -92,9 +99,20 @@ def read_file(path: Path, classes: Classes) -> dict[str, tuple[Choice, ...]]:
     """Return the patterns of each id in one file."""
     found: dict[str, tuple[Choice, ...]] = {}
     name = ""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith(" "):
-            found[name] = (*found.get(name, ()), parse(line[2:], classes))
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line[:1].isspace() and line.strip():
+            pattern = _read_pattern(line.strip(), classes, name, f"{path}, line {number}")
+            found[name] = (*found.get(name, ()), pattern)
         elif line.strip() and not line.startswith("#"):
             name = line.strip()
     return found
+
+
+def _read_pattern(text: str, classes: Classes, name: str, place: str) -> Choice:
+    """Return the pattern `text` of the id `name`; raise ValueError that names its `place`."""
+    if not name:
+        raise ValueError(f"{place}: a pattern stands below the id that it belongs to")
+    try:
+        return parse(text, classes)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None

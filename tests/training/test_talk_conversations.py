@@ -1,13 +1,19 @@
 """Conversations made from the broad corpus: each answer follows from what was said; kept names are not."""
 
 import random
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from training import talk_conversations
-from training.talk_conversations import MARKS, Storyteller
-from training.talk_corpus import Talk, read_talk
-from training.talk_dialogue import SLOT, Dialogue
+from training.talk_conversations import Storyteller
+from training.talk_corpus import CORPUS, Talk, bare, lines, read_talk
+from training.talk_dialogue import SLOT, Dialogue, recalling
+from training.talk_holdout import split
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +149,8 @@ def test_no_question_is_a_phrasing_of_another_topic(talk: Talk) -> None:
     storyteller = Storyteller(talk, random.Random(11))
     bored = talk.topics["bored"]
     asked = {storyteller._worded(bored) for _ in range(3000)}
-    assert any(storyteller.owners.get(text.casefold().strip(MARKS), "bored") != "bored" for text in asked)
-    texts = {storyteller._question(bored).casefold().strip(MARKS) for _ in range(3000)}
+    assert any(storyteller.owners.get(bare(text), "bored") != "bored" for text in asked)
+    texts = {bare(storyteller._question(bored)) for _ in range(3000)}
     assert {storyteller.owners[text] for text in texts & storyteller.owners.keys()} == {"bored"}
 
 
@@ -158,3 +164,111 @@ def test_scripts_are_played_with_made_up_values(talk: Talk, monkeypatch: pytest.
     storyteller = Storyteller(talk, random.Random(4))
     lengths = {len(storyteller.conversation(6)) for _ in range(200)}
     assert lengths == {len(script.turns.strip().splitlines()) // 2 for script in talk.conversations}
+
+
+def test_a_question_kept_out_of_training_is_never_made(talk: Talk) -> None:
+    topic, free = talk.topics["get-key"], Storyteller(talk, random.Random(2))
+    asked = Counter(bare(free._question(topic)) for _ in range(3000))
+    apart = frozenset(text for text, _ in asked.most_common(50))
+    bound = Storyteller(talk, random.Random(2), held_out=apart)
+    assert {bare(bound._question(topic)) for _ in range(3000)} & apart == set()
+    assert {bare(bound._own(topic)) for _ in range(3000)} & apart == set()
+
+
+def test_no_conversation_has_a_phrasing_kept_out_of_training(talk: Talk) -> None:
+    trained, held_out = split(talk)
+    tellers = [Storyteller(trained, random.Random(6), held_out=each) for each in (frozenset[str](), held_out.texts())]
+    asked = [{bare(text) for _ in range(2000) for text, _ in teller.conversation(6)} for teller in tellers]
+    assert asked[0] & held_out.texts() != set()
+    assert asked[1] & held_out.texts() == set()
+
+
+def test_texts_of_mere_marks_are_asked_as_they_are_written(talk: Talk) -> None:
+    unclear = talk.topics["unclear-answer"]
+    marks = {line for line in lines(unclear.ask) if not re.search(r"\w", line)}
+    assert len(marks) > 1
+    storyteller = Storyteller(talk, random.Random(1))
+    asked = {storyteller._question(unclear) for _ in range(6000)}
+    assert marks <= asked
+    assert "" not in asked
+
+
+def test_words_are_made_unclear_before_they_are_mistyped(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk_conversations, "as_typed", lambda text, _: f"{text} (typed)")
+    storyteller = Storyteller(talk, random.Random(1))
+    monkeypatch.setattr(storyteller.rephrasing, "unclear", lambda text: f"unclear: {text}")
+    monkeypatch.setattr(storyteller.rephrasing, "surrounded", lambda text: f"hi, {text}")
+    question, answer = storyteller._unclear()
+    assert question.startswith("hi, unclear: ")
+    assert question.count("(typed)") == 1
+    assert question.endswith(" (typed)")
+    assert answer == talk.unsure
+
+
+def told_and_asked(talk: Talk, *, name_known: bool) -> Iterator[tuple[Storyteller, str, str]]:
+    """Yield a storyteller that told and asked in one message, with it and its answer; each time it has begun anew."""
+    storyteller = Storyteller(talk, random.Random(1))
+    for _ in range(300):
+        storyteller._begin()
+        if name_known:
+            storyteller.memory.tell_name()
+        yield storyteller, *storyteller._tell_and_ask()
+
+
+def test_what_is_told_with_a_question_is_quoted_with_it(talk: Talk) -> None:
+    quoted = 0
+    for storyteller, text, _ in told_and_asked(talk, name_known=False):
+        assert storyteller.memory.messages == [text]
+        for told in storyteller.memory.stated:
+            question, answer = storyteller.memory._ask_back(told)
+            quoted += answer == f'You told me: "{text}"'
+            assert answer in (f'You told me: "{text}"', storyteller.talk.statements.unknown), question
+    assert quoted > 30
+
+
+def test_who_tells_a_name_with_a_question_is_greeted(talk: Talk) -> None:
+    greeted = 0
+    for storyteller, _, answer in told_and_asked(talk, name_known=False):
+        name = storyteller.dialogue.told.get("name")
+        greeted += bool(name)
+        assert answer.startswith(f"Nice to meet you, {name}! " if name else "Noted. ")
+    assert greeted > 150
+
+
+def test_who_corrects_a_name_is_not_met_again(talk: Talk) -> None:
+    for storyteller, _, answer in told_and_asked(talk, name_known=True):
+        name = storyteller.dialogue.told["name"]
+        assert answer.startswith((f"Thank you for telling me. You are {name}, then. ", "Noted. ")), answer
+
+
+def test_answers_that_give_back_what_was_told_are_known_from_those_that_acknowledge(talk: Talk) -> None:
+    recalls = recalling(talk)
+    for fact in talk.facts.values():
+        dialogue, thing = Dialogue(talk), "first dog" if fact.things else ""
+        for answer in (
+            dialogue.recall(fact.id, thing),
+            dialogue.tell(fact.id, "Rex", thing),
+            dialogue.tell(fact.id, "Rex, the third", thing, corrects=True),
+        ):
+            assert not recalls(answer), answer
+        assert recalls(dialogue.recall(fact.id, thing))
+    assert recalls(dialogue.quote("we hav 9 hens, then.\nYour"))
+    assert not recalls(dialogue.quote(None))
+
+
+def test_only_the_fact_of_the_last_turn_was_told_just_now(dialogue: Dialogue) -> None:
+    later: list[Callable[[], str]] = [dialogue.more, dialogue.state, dialogue.unsure]
+    later += [lambda: dialogue.ask("get-key"), lambda: dialogue.recall("name"), lambda: dialogue.off_ground("maths")]
+    for turn in later:
+        dialogue.tell("pet", "Rex", "dog")
+        assert dialogue.latest == "pet dog"
+        turn()
+        assert dialogue.latest == ""
+
+
+def test_a_corpus_without_an_answer_to_what_is_unclear_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(CORPUS, tmp_path / "talk")
+    path = tmp_path / "talk" / "off_ground" / "answers.toml"
+    path.write_text(re.sub(r"(?m)^unsure = .*$", "", path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(ValueError, match="no file of off_ground has 'unsure'"):
+        read_talk(tmp_path / "talk")

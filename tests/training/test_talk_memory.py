@@ -7,7 +7,7 @@ import pytest
 
 from training.talk_corpus import STATEMENT, Talk, read_talk
 from training.talk_dialogue import SLOT, Dialogue, Turn
-from training.talk_memory import Memory, frequent_words
+from training.talk_memory import Memory, Told, frequent_words
 
 TURNS = 12
 
@@ -91,3 +91,54 @@ def test_statements_made_from_patterns_are_no_questions(talk: Talk) -> None:
     rng = random.Random(1)
     texts = [pattern.text(rng) for pattern in talk.patterns[STATEMENT] for _ in range(20)]
     assert [text for text in texts if text.endswith("?") or text.startswith(("how ", "what ", "why ", "can "))] == []
+
+
+def fresh(talk: Talk, seed: int) -> Memory:
+    return Memory(talk, random.Random(seed), Dialogue(talk), forbidden=frozenset(), frequent=frozenset())
+
+
+def test_several_facts_are_acknowledged_by_their_number_and_none_is_told_twice(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.talk_memory.STATED", 0.0)
+    monkeypatch.setattr("training.talk_memory.NAME", 0.4)
+    answers = set()
+    for seed in range(600):
+        memory = fresh(talk, seed)
+        _, answer = memory._tell_several()
+        known = memory.dialogue.told
+        numbered = {2: "Both are noted. I'll remember them.", 3: "All three are noted. I'll remember them."}
+        named = f"Nice to meet you, {known.get('name')}! I'll remember that."
+        assert answer == (named if "name" in known else numbered[len(known)])
+        answers.add(answer.split(" ")[0])
+    assert answers == {"Nice", "Both", "All"}
+
+
+def test_statements_told_with_facts_are_acknowledged_as_statements(talk: Talk) -> None:
+    for seed in range(200):
+        memory = fresh(talk, seed)
+        _, answer = memory._tell_several()
+        if memory.stated and "name" not in memory.dialogue.told:
+            assert answer == talk.statements.acknowledge
+
+
+def test_only_what_was_told_just_now_is_corrected_without_being_named(talk: Talk) -> None:
+    memory = fresh(talk, 1)
+    name = talk.facts["name"]
+    memory._tell_this(name, "")
+    assert {"{old}" in memory._correction("name") for _ in range(200)} == {True, False}
+    memory.recall()
+    assert {"{old}" in memory._correction("name") for _ in range(200)} == {True}
+
+
+def test_a_statement_is_not_asked_for_by_a_word_that_stands_in_a_message_with_a_fact(talk: Talk) -> None:
+    memory = fresh(talk, 1)
+    memory.messages = ["we sold the zebra and the quagga", "my zebra is called Rex"]
+    told = Told(talk.statements.statement[0], memory.messages[0], 0, {})
+    assert "quagga" in memory._telling_words(told)
+    assert "zebra" not in memory._telling_words(told)
+
+
+def test_each_message_that_tells_is_kept(talk: Talk) -> None:
+    memory, turns = told(talk, 3)
+    assert memory.messages == [text for text, _ in turns[0::2]]

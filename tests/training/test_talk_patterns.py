@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.talk_corpus import Talk, lines, read_talk
-from training.talk_patterns import Choice, parse, read_patterns
+from training.talk_patterns import Choice, parse, read_file, read_patterns
 
 CLASSES = {"a": ["a", "the", ""], "key": ["key", "api key"]}
 FEWEST_TEXTS = 12
@@ -42,6 +42,31 @@ def test_patterns_of_one_id_may_stand_in_two_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("# a\nget-key\n  get <key>\n", encoding="utf-8")
     (tmp_path / "b.txt").write_text("get-key\n  (new) key\n\n", encoding="utf-8")
     assert [texts(each) for each in read_patterns(tmp_path)["get-key"]] == [{"get key", "get api key"}, {"new key"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# a\nget-key\n  get <key>\n  (get\n", r"a\.txt, line 4: '\(get': '\(' is not closed"),
+        ("\n  get a key\nget-key\n", r"a\.txt, line 2: a pattern stands below the id"),
+    ],
+)
+def test_a_pattern_out_of_format_is_refused_with_its_file_and_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_file(tmp_path / "a.txt", CLASSES)
+
+
+def test_a_class_without_words_is_refused_with_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("a = a | the\nkey | api key\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"classes\.txt, line 2: "):
+        read_patterns(tmp_path)
+
+
+@pytest.mark.parametrize("indent", [" ", "  ", "\t", "   "])
+def test_a_pattern_is_whole_however_far_it_is_indented(tmp_path: Path, indent: str) -> None:
+    (tmp_path / "a.txt").write_text(f"get-key\n{indent}get a key\n   \n", encoding="utf-8")
+    assert [texts(each) for each in read_file(tmp_path / "a.txt", {})["get-key"]] == [{"get a key"}]
 
 
 def test_each_topic_has_patterns_for_many_texts(talk: Talk) -> None:
