@@ -6,7 +6,8 @@ Answers are generated greedily. Three sets are compared exactly with what `Dialo
 `checks/guide.toml`, phrasings kept out of training (talk_holdout.py), and conversations of `checks/guide.toml` with
 names never seen; those who wrote the corpus wrote these, too. A fourth, `checks/conversations.toml`, was written
 without sight of the corpus and is graded as the sealed set is; it serves to choose between trainings, so
-`python -m training.sealed` is the judge.
+`python -m training.sealed` is the judge. The report names its wrong turns, but doesn't quote them: who writes the
+corpus is not to read them.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from training.publishing import weight_bytes
+from training.publishing import read_trainings, report_of, weight_bytes
 from training.sealed.answering import Guide as ServedGuide
 from training.sealed.asking import ask_guide
 from training.sealed.grading import Verdict
@@ -102,9 +103,8 @@ class Judge:
 
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
-        kinds = talk.kinds.values()
-        self._refusals = {talk.off_ground_answer(kind, nth) for kind in kinds for nth in range(len(talk.endings))}
-        self._refusals.add(talk.unsure)
+        openings = {opening for kind in talk.kinds.values() for opening in kind.openings}
+        self._refusals = {f"{opening} {ending}" for opening in openings for ending in talk.endings} | {talk.unsure}
 
     def verdict(self, answer: str, topic: str) -> Verdict:
         """Judge an answer that opens a conversation; off the guide's ground any refusal is right."""
@@ -156,13 +156,11 @@ def _listed(title: str, lines: Iterable[str]) -> list[str]:
 
 
 def _wrong_turns(graded: Iterable[Graded]) -> list[str]:
-    return [
-        f"{each.id}: {each.text!r} was answered {each.answer!r}" for each in graded if each.verdict is Verdict.WRONG
-    ]
+    return [each.id for each in graded if each.verdict is Verdict.WRONG]
 
 
-def write_report(directory: Path, steps: int | None = None) -> str:
-    """Check the model in `directory`, write the report, and return it."""
+def write_report(directory: Path, report: Path | None = None) -> None:
+    """Check the model in `directory`, and write the report: to `report`, or where `report_of` says."""
     torch.set_num_threads(1)
     guide, checks, talk = Guide(directory), read_checks(), read_talk()
     judge = Judge(talk)
@@ -175,7 +173,7 @@ def write_report(directory: Path, steps: int | None = None) -> str:
         "",
         f"- {guide.model.num_parameters():,} parameters, {weight_bytes(directory):,} bytes of weights",
         f"- {right} of {turns} answers in conversations with {len(checks.names)} unseen names exactly right",
-        *([f"- the last training run took {steps} steps"] if steps else []),
+        *(f"- {training}" for training in read_trainings(directory)),
         "",
         "| asked | count | right | declined | confidently wrong |",
         "|---|---|---|---|---|",
@@ -195,13 +193,20 @@ def write_report(directory: Path, steps: int | None = None) -> str:
         ("Turns of checks/conversations.toml", _wrong_turns(conversed)),
     )
     lines = [*head, *(line for title, each in wrongs for line in _listed(f"{title}: what was wrong", each))]
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report = report or report_of(directory, REPORT)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(head), flush=True)
-    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Read the command line, check, report."""
+    parser = argparse.ArgumentParser(description="Check aister-guide on what it was not trained on.")
+    parser.add_argument("directory", type=Path, nargs="?", default=MODEL)
+    parser.add_argument("--report", type=Path, help="where to write the report")
+    told = parser.parse_args()
+    write_report(told.directory, told.report)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Check aister-guide on what it was not trained on.")
-    parser.add_argument("directory", type=Path, nargs="?", default=MODEL)
-    write_report(parser.parse_args().directory)
+    main()

@@ -20,7 +20,7 @@ from inference.tasks.translation import TranslationAnswer
 from training.check_guide import read_checks
 from training.phrases_corpus import LANGUAGES, Phrase, Phrases, read_corpus, read_names
 from training.phrases_pairs import Pair, PairMaker, varied, without_accents
-from training.publishing import weight_bytes
+from training.publishing import read_trainings, report_of, weight_bytes
 from training.sealed.answering import run
 from training.sealed.report import FAR_OFF_CHRF
 from training.sealed.translations import chrf
@@ -94,6 +94,12 @@ def _drawn(phrases: Sequence[Phrase], count: int, maker: PairMaker, change: Chan
     return drawn
 
 
+def _unmarked(pair: Pair) -> Pair:
+    """Leave the final mark out: a full stop is not missed, a question is one all the same."""
+    target = pair.target.removesuffix(".") if pair.source.endswith(".") else pair.target
+    return pair._replace(source=pair.source.lstrip("¿¡").rstrip(".?! "), target=target)
+
+
 def _of_each_frame(phrases: Iterable[Phrase], count: int, maker: PairMaker) -> Drawn:
     frames: dict[str, list[Phrase]] = {}
     for phrase in phrases:
@@ -117,6 +123,7 @@ def check_sets(corpus: Phrases) -> dict[str, Drawn]:
         "the same in small letters": _drawn(both, SAMPLE, seen, str.lower),
         "the same in capitals": _drawn(both, SAMPLE, seen, str.upper),
         "the same without accents": _drawn(_accents_free(both), SAMPLE, seen, without_accents),
+        "the same without their final marks": [(_unmarked(pair), frame) for pair, frame in _drawn(both, SAMPLE, seen)],
         "frames with names never seen": _drawn(named, SAMPLE, unseen),
         FILLINGS: _of_each_frame(corpus.held_out, OF_EACH_FRAME, seen),
         FRAMES: _of_each_frame(corpus.sealed, OF_EACH_SEALED_FRAME, seen),
@@ -185,8 +192,8 @@ def _by_language(checked: Sequence[Checked]) -> str:
     return ", ".join(f"{code} {sum(c.is_exact for c in of) / len(of):.1%}" for code, of in into.items() if of)
 
 
-def write_report(directory: Path, steps: int | None = None, report: Path = REPORT) -> str:
-    """Check the model in `directory`, write the report, and return it."""
+def write_report(directory: Path, report: Path | None = None) -> None:
+    """Check the model in `directory`, and write the report: to `report`, or where `report_of` says."""
     torch.set_num_threads(1)
     translator = Translator(directory)
     results = {heading: check(translator, drawn) for heading, drawn in check_sets(read_corpus()).items()}
@@ -194,7 +201,7 @@ def write_report(directory: Path, steps: int | None = None, report: Path = REPOR
     figures = [f"- {parameters:,} parameters, {weight_bytes(directory):,} bytes of weights"]
     figures += [f"- {heading}: {_figures(checked)}" for heading, checked in results.items()]
     figures += [f"- {FILLINGS}, exact by target: {_by_language(results[FILLINGS])}"]
-    figures += [f"- the training run took {steps} steps"] if steps else []
+    figures += [f"- {training}" for training in read_trainings(directory)]
     lines = ["# aister-phrasebook: checks", "", "Measured with `python -m training.check_phrasebook`.", "", *figures]
     lines += ["", "## Warnings", "", *_warnings(results)]
     for heading in (FRAMES, FILLINGS):
@@ -202,15 +209,20 @@ def write_report(directory: Path, steps: int | None = None, report: Path = REPOR
     lines += ["", "## What was wrong, at most 15 of each", ""]
     for heading, checked in results.items():
         lines += [f"{heading}:", "", *_mistakes(checked), ""]
-    report.parent.mkdir(exist_ok=True)
+    report = report or report_of(directory, REPORT)
+    report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print("\n".join(figures), flush=True)
-    return "\n".join(lines)
+
+
+def main() -> None:
+    """Read the command line, check, report."""
+    parser = argparse.ArgumentParser(description="Check aister-phrasebook.")
+    parser.add_argument("directory", type=Path, nargs="?", default=MODEL)
+    parser.add_argument("--report", type=Path, help="where to write the report")
+    told = parser.parse_args()
+    write_report(told.directory, told.report)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Check aister-phrasebook.")
-    parser.add_argument("directory", type=Path, nargs="?", default=MODEL)
-    parser.add_argument("--report", type=Path, default=REPORT, help="where to write the report")
-    told = parser.parse_args()
-    write_report(told.directory, report=told.report)
+    main()

@@ -1,11 +1,14 @@
-"""The training loop that both models share: Muon for matrices, AdamW for the rest, a budget of minutes or steps.
+"""The training loop that both models share: Muon for matrices, AdamW for the rest, a budget of steps, or minutes.
 
 THREADS, and the GPU when the model is on it; the caller sets them and seeds torch. The learning rate rises for 3% of
 the budget, stays, and falls over its last 60%. With a checkpoint file, a run that was killed goes on where it was, but
-for what its source of batches had made.
+with other batches than it has had. Nothing is written to the output before the end: until then its tokenizer lies
+beside the checkpoint.
 """
 
 import argparse
+import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from typing import TypeVar
 
 import torch
 from torch import nn
+
+from training.publishing import Training
 
 WARM_UP, DECAY = 0.03, 0.60
 FURTHER = 0.5  # the part of the learning rate with which a trained model goes on
@@ -37,29 +42,48 @@ class Budget:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a training command was told; `start` is a directory to go on from, or None; `checkpoint` a file."""
+    """What a training command was told; `start` is a directory to go on from, or None; `checkpoint` a file.
+
+    `step` says how many steps a run that was stopped had taken when it left its checkpoint; 0 where none did.
+    """
 
     budget: Budget
     output: Path
-    start: Path | None
-    checkpoint: Path | None
+    start: Path | None = None
+    checkpoint: Path | None = None
+    step: int = 0
 
     @property
-    def goes_on(self) -> bool:
-        """Say whether a run that was stopped left its checkpoint."""
-        return bool(self.checkpoint and self.checkpoint.exists())
+    def kept(self) -> Path | None:
+        """Return the directory beside the checkpoint that keeps the run's tokenizer."""
+        return self.checkpoint and self.checkpoint.with_name(f"{self.checkpoint.name}.tokenizer")
+
+    def seed(self, seed: int) -> int:
+        """Return what seeds the examples: another number for a model that goes on, and after every stop."""
+        return seed + bool(self.start) + 2 * self.step
+
+    def forget(self) -> None:
+        """Remove what a run that was stopped needs: a finished one is not to be gone on with."""
+        if self.checkpoint and self.kept:
+            self.checkpoint.unlink(missing_ok=True)
+            shutil.rmtree(self.kept, ignore_errors=True)
 
 
 def training_arguments(description: str, output: Path, steps: int) -> Arguments:
     """Read the command line of a training script, which takes `steps` and writes to `output` unless told otherwise."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many minutes (120)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so many minutes (never)")
     parser.add_argument("--steps", type=int, default=steps, help=f"stop after so many steps ({steps})")
     parser.add_argument("--output", type=Path, default=output, help="where to write the model")
     parser.add_argument("--start", type=Path, help="go on from the model in this directory")
     parser.add_argument("--checkpoint", type=Path, help="save to this file now and then; go on from it if it exists")
     told = parser.parse_args()
-    return Arguments(Budget(told.minutes, told.steps), told.output, told.start, told.checkpoint)
+    step = _steps_taken(told.checkpoint) if told.checkpoint and told.checkpoint.exists() else 0
+    return Arguments(Budget(told.minutes, told.steps), told.output, told.start, told.checkpoint, step)
+
+
+def _steps_taken(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["step"])
 
 
 def learning_rate_scale(progress: float) -> float:
@@ -103,6 +127,13 @@ class Run:
             optimiser.load_state_dict(saved)
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
 
+    def facts(self, seed: int, corpus: str, *, further: bool) -> Training:
+        """Return what is to be known of the run, on the device where the model is now."""
+        device = next(self.model.parameters()).device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        minutes = round(self.elapsed_s / 60, 1)
+        return Training(self.step, minutes, name, torch.get_num_threads(), seed, corpus, further)
+
 
 def train(
     model: nn.Module,
@@ -113,8 +144,8 @@ def train(
     budget: Budget,
     after_step: Callable[[], None] = lambda: None,
     checkpoint: Path | None = None,
-) -> int:
-    """Train until the budget is used; prints the mean loss now and then. Returns the number of steps taken."""
+) -> Run:
+    """Train until the budget is used; prints the mean loss now and then. Returns the run with its steps and time."""
     rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
     run, losses = Run(model, optimisers), []
     if checkpoint and checkpoint.exists():
@@ -136,7 +167,7 @@ def train(
         if checkpoint and run.elapsed_s - saved_s > CHECKPOINT_S:
             run.save(checkpoint)
             saved_s = run.elapsed_s
-    return run.step
+    return run
 
 
 def _step(

@@ -2,19 +2,18 @@
 
     python -m training.train_guide
 
-Two threads, or a GPU where there is one; a C++ compiler, with which torch makes a step faster; fixed seeds: the result
-depends on nothing but the corpus and the versions of the libraries, unless `--minutes` ends it sooner. `--checkpoint
-FILE` lets a run that was killed go on, `--start DIR` goes on from a trained model, in the vocabulary that the corpus
-has now. Afterwards it writes `reports/guide.md` (see check_guide.py).
+Two threads, or a GPU where there is one; a C++ compiler, if there is one, with which torch makes a step faster; fixed
+seeds: the result depends on nothing but the corpus, the device and the versions of the libraries, unless `--minutes`
+ends it sooner or it was stopped. `--checkpoint FILE` lets a run that was killed go on, `--start DIR` goes on from a
+trained model, in the vocabulary that the corpus has now. Afterwards it writes a report (see check_guide.py).
 
 An answer is chosen by its first token, a title ("Price: ...") or the first words of small talk. There each topic's
 target has a part of "I", with which every refusal begins: so the model, which takes the likeliest token, refuses unless
 one topic is clearly likelier than DOUBT.
 """
 
-import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -24,10 +23,10 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config,
 from training.check_guide import forbidden_words, write_report
 from training.guide_tokenizer import BOS, END, ROLES, train_tokenizer
 from training.optimisation import FURTHER, THREADS, Arguments, make_optimisers, train, training_arguments
-from training.publishing import Description, save_description, save_model
+from training.publishing import Description, save_description, save_model, save_training
 from training.talk_conversations import SYSTEM_PROMPTS, Storyteller, length_in_turns
-from training.talk_corpus import read_talk
-from training.talk_dialogue import SLOT, Turn
+from training.talk_corpus import Kind, Talk, Topic, lines, read_talk
+from training.talk_dialogue import SLOT, Turn, recalling
 from training.talk_holdout import split
 
 SEED = 20261122
@@ -35,12 +34,12 @@ STEPS = 16_000
 CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
 RATE = 3e-3
-INTRODUCTION_POOLS = 40  # the first pools hold facts only: otherwise copying is learnt late, or not at all
+INTRODUCTION_STEPS = 620  # the first steps show facts only: otherwise copying is learnt late, or not at all
 INTRODUCTIONS = 0.25  # this part of the later conversations, too
 WHOLE = 0.25  # this part of the conversations has every answer to its end, as those that people see have
 CUT = 0.9  # in the others, this part of the answers that are always the same breaks off, as one that was stopped does
 KEPT_TOKENS = (2, 7)  # of an answer that breaks off: what it is about is chosen there
-DOUBT = 0.3  # the part of "I" in the first token of a topic's answer
+DOUBT = 0.33  # the part of "I" in the first token of a topic's answer
 CHOICE_WEIGHT = 4.0  # of an answer's first two tokens in the loss
 LENGTHS = 16  # lengths are padded to its multiples, learnt tokens to LEARNT's: each new shape costs time and memory
 LEARNT = 128
@@ -64,7 +63,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """Return a fresh Qwen3 of about 2.2 million parameters."""
+    """Return a fresh Qwen3 of about 2.6 million parameters."""
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=192,
@@ -93,15 +92,17 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
 class Encoder:
     """Turns conversations into token ids as the chat template would.
 
-    `fixed` are answers that are always the same, and may break off; `doubtful` are those of them that may be withheld,
-    as may what was told and is asked for.
+    `fixed` are answers that are always the same, and may break off; `may_be_withheld` says of which a refusal may as
+    well be the answer.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, fixed: frozenset[str], doubtful: frozenset[str]) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, fixed: frozenset[str], may_be_withheld: Callable[[str], bool]
+    ) -> None:
         self._encode = tokenizer.backend_tokenizer.encode
         self._id: dict[str, int] = tokenizer.get_vocab()
         self._fixed = fixed
-        self._doubtful = doubtful
+        self._may_be_withheld = may_be_withheld
 
     def _text(self, text: str) -> list[int]:
         ids: list[int] = self._encode(text, add_special_tokens=False).ids
@@ -129,8 +130,13 @@ class Encoder:
             doubts += [False] * (len(asked) + 1) + [self._may_be_withheld(answer)] + [False] * (len(answered) - 2)
         return ids[:CONTEXT_TOKENS], weights[:CONTEXT_TOKENS], doubts[:CONTEXT_TOKENS]
 
-    def _may_be_withheld(self, answer: str) -> bool:
-        return answer in self._doubtful or (answer not in self._fixed and answer.startswith("You"))
+
+def withholding(talk: Talk) -> Callable[[str], bool]:
+    """Return what says of which answers a refusal may as well be the answer: those about Aister, and what was told."""
+    answers = {answer for topic in talk.topics.values() for answer in topic.answers}
+    answers |= {follow.answer for topic in talk.topics.values() for follow in topic.follow}
+    recalls = recalling(talk)
+    return lambda answer: answer in answers or recalls(answer)
 
 
 def _padded(ids: list[int]) -> int:
@@ -149,27 +155,36 @@ def _collate(examples: list[Example], pad: int) -> Batch:
     return ids, weights, doubts
 
 
+def _groups(pool: list[Example]) -> list[list[Example]]:
+    """Return the examples by length, in groups that make batches of at most BATCH_TOKENS."""
+    groups: list[list[Example]] = [[]]
+    for example in sorted(pool, key=lambda example: len(example[0])):
+        if groups[-1] and (len(groups[-1]) + 1) * _padded(example[0]) > BATCH_TOKENS:
+            groups.append([])
+        groups[-1].append(example)
+    return groups
+
+
 def batches(
-    storyteller: Storyteller, encoder: Encoder, pad: int, introduction_pools: int = INTRODUCTION_POOLS
+    storyteller: Storyteller, encoder: Encoder, pad: int, introduction_steps: int = INTRODUCTION_STEPS
 ) -> Iterator[Batch]:
-    """Yield batches for ever: (ids, weights, doubts), each (conversations, tokens) of at most BATCH_TOKENS."""
-    rng = storyteller.rng
-    for round_ in itertools.count():
+    """Yield batches for ever: (ids, weights, doubts), each (conversations, tokens) of at most BATCH_TOKENS.
+
+    The pools that the first `introduction_steps` need hold introductions only.
+    """
+    rng, made = storyteller.rng, 0
+    while True:
         pool = []
         for _ in range(POOL):
-            introduced = round_ < introduction_pools or rng.random() < INTRODUCTIONS
+            introduced = made < introduction_steps or rng.random() < INTRODUCTIONS
             tell = storyteller.introduction if introduced else storyteller.conversation
             turns = tell(rng.randint(2, 5) if introduced else length_in_turns(rng))
             system = rng.choice(SYSTEM_PROMPTS) if rng.random() < 0.15 else None
             pool.append(encoder.example(turns, system, rng))
-        pool.sort(key=lambda example: len(example[0]))
-        groups: list[list[Example]] = [[]]
-        for example in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * _padded(example[0]) > BATCH_TOKENS:
-                groups.append([])
-            groups[-1].append(example)
+        groups = _groups(pool)
         rng.shuffle(groups)
         yield from (_collate(group, pad) for group in groups)
+        made += len(groups)
 
 
 def loss_of(model: Qwen3ForCausalLM, batch: Batch, refusal: int) -> torch.Tensor:
@@ -192,36 +207,51 @@ def loss_of(model: Qwen3ForCausalLM, batch: Batch, refusal: int) -> torch.Tensor
 def with_vocabulary(
     model: Qwen3ForCausalLM, old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast
 ) -> Qwen3ForCausalLM:
-    """Return a fresh model for the vocabulary `new` that knows what `model` knows: a token is the mean of its parts."""
+    """Return a fresh model for the vocabulary `new` that knows what `model` knows.
+
+    A token that `old` has keeps its embedding, a new one gets the mean of its parts.
+    """
     fresh = make_model(new)
     embeddings = model.model.embed_tokens.weight.detach()
-    parts = [old.backend_tokenizer.encode(text, add_special_tokens=False).ids for text in _texts_of_tokens(new)]
+    parts = _parts(old, new)
     matrix = torch.stack([embeddings[ids].mean(dim=0) if ids else embeddings.mean(dim=0) for ids in parts])
     state = model.state_dict() | {"model.embed_tokens.weight": matrix, "lm_head.weight": matrix}
     fresh.load_state_dict(state)
     return fresh
 
 
-def _texts_of_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Return the text of each token; of those that are a part of a character, nothing."""
-    texts = [str(tokenizer.decode([token])) for token in range(len(tokenizer))]
-    return ["" if "\ufffd" in text else text for text in texts]
+def _parts(old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast) -> list[list[int]]:
+    """Return for each token of `new` the ids of `old` for it; for a new part of a character, none."""
+    known: dict[str, int] = old.get_vocab()
+    tokens = new.convert_ids_to_tokens(list(range(len(new))))
+    texts = [str(new.decode([token])) for token in range(len(new))]
+    return [
+        [known[token]] if token in known else _encoded(old, "" if "\ufffd" in text else text)
+        for token, text in zip(tokens, texts, strict=True)
+    ]
+
+
+def _encoded(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    ids: list[int] = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
 
 
 def _begin(arguments: Arguments) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast, Storyteller]:
     """Return a fresh model, its tokenizer and its source of conversations; or a model that knows what `start` knows.
 
-    A run that goes on from its checkpoint keeps its tokenizer, whatever has become of the corpus.
+    A run that goes on from its checkpoint keeps its tokenizer, whatever has become of the corpus, and gets other
+    conversations than it has had.
     """
     torch.manual_seed(SEED)
     torch.set_num_threads(THREADS)
-    talk, _ = split(read_talk())
-    seed = SEED + bool(arguments.start) + 2 * arguments.goes_on
-    storyteller = Storyteller(talk, random.Random(seed), forbidden_words())
-    if arguments.goes_on:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(arguments.output)
+    talk, held_out = split(read_talk())
+    storyteller = Storyteller(talk, random.Random(arguments.seed(SEED)), forbidden_words(), held_out.texts())
+    if arguments.kept and arguments.step:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(arguments.kept)
         return make_model(tokenizer), tokenizer, storyteller
     tokenizer = train_tokenizer(talk, SEED)
+    if arguments.kept:
+        tokenizer.save_pretrained(arguments.kept)
     if arguments.start:
         old = PreTrainedTokenizerFast.from_pretrained(arguments.start)
         model = Qwen3ForCausalLM.from_pretrained(arguments.start, dtype=torch.float32)
@@ -232,33 +262,54 @@ def _begin(arguments: Arguments) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerF
 def _hasten(model: Qwen3ForCausalLM) -> None:
     """Make a step on a CPU three times as fast: at these lengths the fused kernels of attention are slow."""
     model.set_attn_implementation("eager")
-    model.model.compile(dynamic=True)
+    if _can_compile(model.device):
+        model.model.compile(dynamic=True)
+    else:
+        print("torch has no compiler that works, such as g++: each step takes longer", flush=True)
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Say whether torch can compile, by trying: compilers may be absent or lack their headers."""
+    try:
+        torch.compile(lambda numbers: numbers + 1)(torch.zeros(8, device=device))
+    except RuntimeError:  # which all errors of torch's compilers are
+        return False
+    return True
+
+
+def _corpus(talk: Talk) -> str:
+    """Return how much there is to learn from."""
+    entries: tuple[Topic | Kind, ...] = (*talk.topics.values(), *talk.kinds.values())
+    phrasings = sum(len(lines(each.ask)) for each in entries)
+    return f"{len(talk.topics)} topics and {len(talk.kinds)} kinds of other things in {phrasings:,} phrasings"
 
 
 def main() -> None:
     """Train, save, check, report."""
     arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"), STEPS)
     model, tokenizer, storyteller = _begin(arguments)
-    tokenizer.save_pretrained(arguments.output)
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     _hasten(model)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, on {model.device}", flush=True)
     fixed = frozenset(answer for answer in storyteller.talk.answers() if not SLOT.search(answer))
-    doubtful = frozenset(answer for topic in storyteller.talk.topics.values() for answer in topic.answers)
+    encoder = Encoder(tokenizer, fixed, withholding(storyteller.talk))
     refusal = tokenizer(storyteller.talk.unsure, add_special_tokens=False)["input_ids"][0]
-    introduction_pools = 0 if arguments.start or arguments.goes_on else INTRODUCTION_POOLS
+    introduction_steps = 0 if arguments.start else max(0, INTRODUCTION_STEPS - arguments.step)
     rate = RATE * (FURTHER if arguments.start else 1)
-    steps = train(
+    run = train(
         model,
         make_optimisers(model, matrix_rate=rate, other_rate=rate),
-        batches(storyteller, Encoder(tokenizer, fixed, doubtful), tokenizer.pad_token_id, introduction_pools),
+        batches(storyteller, encoder, tokenizer.pad_token_id, introduction_steps),
         lambda batch: loss_of(model, batch, refusal),
         budget=arguments.budget,
         checkpoint=arguments.checkpoint,
     )
+    facts = run.facts(SEED, _corpus(storyteller.talk), further=bool(arguments.start))
     save_model(model.cpu().eval(), tokenizer, arguments.output)
     save_description(DESCRIPTION, arguments.output)
-    write_report(arguments.output, steps)
+    save_training(facts, arguments.output, arguments.start)
+    arguments.forget()
+    write_report(arguments.output)
 
 
 if __name__ == "__main__":

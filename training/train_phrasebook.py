@@ -3,13 +3,14 @@
     python -m training.train_phrasebook
 
 Two threads, or a GPU where there is one; fixed seeds. `--checkpoint FILE` lets a run that was killed go on, and
-`--start DIR` goes on from a trained model. Afterwards it writes `reports/phrasebook.md`.
+`--start DIR` goes on from a trained model. Afterwards it writes a report (see check_phrasebook.py).
 """
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import torch
@@ -19,15 +20,15 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTo
 from inference.engines.lexicon import FILE, Lexicon
 from training.check_guide import forbidden_words
 from training.check_phrasebook import write_report
-from training.optimisation import FURTHER, THREADS, make_optimisers, train, training_arguments
+from training.optimisation import FURTHER, THREADS, Arguments, make_optimisers, train, training_arguments
 from training.phrasebook_masks import make_lexicon, masked
 from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
-from training.phrases_corpus import LANGUAGES, read_corpus, read_names
+from training.phrases_corpus import LANGUAGES, Phrases, read_corpus, read_names
 from training.phrases_pairs import Pair, PairMaker
-from training.publishing import Description, save_description, save_model
+from training.publishing import Description, save_description, save_model, save_training
 
 SEED = 20261122
-STEPS = 12_500
+STEPS = 16_000
 BATCH_PAIRS = 128
 RATE = 3e-3
 TOKENIZER_PAIRS = 40_000
@@ -171,29 +172,43 @@ def make_source(seed: int) -> Source:
     return Source(PairMaker(corpus, names, random.Random(seed)), make_lexicon(corpus, names))
 
 
-def _begin(start: Path | None, output: Path) -> tuple[MarianMTModel, MarianTokenizer, Source]:
-    """Return a fresh model, its tokenizer and its source of pairs; or those of `start`, with new pairs."""
+def _begin(arguments: Arguments) -> tuple[MarianMTModel, MarianTokenizer, Source]:
+    """Return a fresh model, its tokenizer and its source of pairs; or those of `start`, with new pairs.
+
+    A run that goes on from its checkpoint keeps its tokenizer, whatever has become of the corpus, and gets other pairs
+    than it has had.
+    """
     torch.manual_seed(SEED)
     torch.set_num_threads(THREADS)
-    source = make_source(SEED + bool(start))
-    if start:
-        model = MarianMTModel.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")
-        return model.train(), load_tokenizer(start), source
-    tokenizer = train_tokenizer([source.pair() for _ in range(TOKENIZER_PAIRS)], output)
+    source = make_source(arguments.seed(SEED))
+    if arguments.start:
+        model = MarianMTModel.from_pretrained(arguments.start, dtype=torch.float32, attn_implementation="eager")
+        return model.train(), load_tokenizer(arguments.start), source
+    tokenizer = load_tokenizer(arguments.kept) if arguments.kept and arguments.step else _learnt(source, arguments.kept)
     return make_model(tokenizer), tokenizer, source
+
+
+def _learnt(source: Source, kept: Path | None) -> MarianTokenizer:
+    """Return a new tokenizer; its files stay in `kept`, if there is to be one."""
+    pairs = [source.pair() for _ in range(TOKENIZER_PAIRS)]
+    with TemporaryDirectory() as aside:
+        return train_tokenizer(pairs, kept or Path(aside))
+
+
+def _corpus(corpus: Phrases) -> str:
+    """Return how much there is to learn from."""
+    return f"{len(corpus.phrases()):,} sentences and {len(corpus.frames):,} frames in {len(LANGUAGES)} languages"
 
 
 def main() -> None:
     """Train, save, check, report."""
     arguments = training_arguments("Train aister-phrasebook.", Path("inference/bundled/aister-phrasebook"), STEPS)
-    model, tokenizer, source = _begin(arguments.start, arguments.output)
+    model, tokenizer, source = _begin(arguments)
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens, on {model.device}", flush=True)
     zero_pad_row(model)
-    if arguments.goes_on:
-        source.maker.rng.seed(SEED + 2)  # other pairs than those that the run has had
     rate = RATE * (FURTHER if arguments.start else 1)
-    steps = train(
+    run = train(
         model,
         make_optimisers(model, matrix_rate=rate, other_rate=rate),
         batches(source, Encoder(tokenizer)),
@@ -202,10 +217,13 @@ def main() -> None:
         after_step=lambda: zero_pad_row(model),
         checkpoint=arguments.checkpoint,
     )
+    facts = run.facts(SEED, _corpus(source.maker.corpus), further=bool(arguments.start))
     save_model(model.cpu().eval(), tokenizer, arguments.output)
     save_lexicon(source.lexicon, arguments.output)
     save_description(DESCRIPTION, arguments.output)
-    write_report(arguments.output, steps)
+    save_training(facts, arguments.output, arguments.start)
+    arguments.forget()
+    write_report(arguments.output)
 
 
 if __name__ == "__main__":

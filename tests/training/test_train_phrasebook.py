@@ -1,5 +1,6 @@
 """What trains the phrasebook: its tokenizer, its marks, a step of training, and a run that goes on after a stop."""
 
+import math
 import random
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 import torch
 
 from inference.engines.lexicon import Masked, read_lexicon
-from training.optimisation import Budget, make_optimisers, train
+from training import train_phrasebook
+from training.optimisation import Arguments, Budget, make_optimisers, train
 from training.phrasebook_masks import MARKS, NUMBER_MARKS, make_lexicon, masked
-from training.phrasebook_tokenizer import PAD, train_tokenizer
+from training.phrasebook_tokenizer import PAD, load_tokenizer, train_tokenizer
 from training.phrases_corpus import LANGUAGES, Phrases
 from training.phrases_pairs import Pair, PairMaker
 from training.train_phrasebook import Encoder, Source, loss_of, make_model, save_lexicon, zero_pad_row
@@ -75,7 +77,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(tmp_path: Path, monk
 
         budget = Budget(minutes=1e6, steps=20)
         try:
-            taken = train(model, optimisers, batches(), loss_of, budget=budget, checkpoint=checkpoint)
+            taken = train(model, optimisers, batches(), loss_of, budget=budget, checkpoint=checkpoint).step
         except StopIteration:
             taken = -1  # as if it had been killed
         return taken, model.weight.detach().clone()
@@ -84,6 +86,38 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(tmp_path: Path, monk
     taken, weight = trained(8, file)
     assert taken == 20
     assert torch.equal(weight, trained(20, None)[1])
+
+
+def test_a_run_that_goes_on_keeps_its_tokenizer_and_gets_other_pairs_each_time(
+    source: Source, corpus: Phrases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_source(seed: int) -> Source:
+        return Source(PairMaker(corpus, ("Anna",), random.Random(seed)), source.lexicon)
+
+    monkeypatch.setattr(train_phrasebook, "make_source", make_source)
+    monkeypatch.setattr(train_phrasebook, "TOKENIZER_PAIRS", 4000)
+    output, checkpoint = tmp_path / "model", tmp_path / "run.pt"
+
+    def begun(step: int):
+        return train_phrasebook._begin(Arguments(Budget(math.inf, 9), output, None, checkpoint, step))
+
+    _, first, _ = begun(0)
+    monkeypatch.setattr(train_phrasebook, "TOKENIZER_PAIRS", 2000)  # as if the corpus had changed
+    (_, second, pairs), (_, third, others) = begun(100), begun(200)
+    assert first.get_vocab() == second.get_vocab() == third.get_vocab()
+    assert [pairs.pair() for _ in range(5)] != [others.pair() for _ in range(5)]
+    assert not output.exists()
+
+
+def test_a_tokenizer_that_was_kept_nowhere_can_be_saved(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_phrasebook, "TOKENIZER_PAIRS", 4000)
+    learnt = train_phrasebook._learnt(source, None)
+    learnt.save_pretrained(tmp_path)
+    saved = load_tokenizer(tmp_path)
+    assert saved.get_vocab() == learnt.get_vocab()
+    assert saved("Guten Morgen, 5!").input_ids == learnt("Guten Morgen, 5!").input_ids
 
 
 def unmasked(pair: Pair, source: Source) -> tuple[Pair, str]:
