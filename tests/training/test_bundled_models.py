@@ -101,8 +101,9 @@ def test_the_guide_says_what_it_is_when_asked_for_something_else(guide: Guide, q
 
 
 @pytest.mark.parametrize("question", ["how do I grelb the vunkish ploot", "zuvvel brankotty snoof"])
-def test_the_guide_says_that_it_did_not_understand(guide: Guide, talk: Talk, question: str) -> None:
-    assert guide.converse([question])[0] in {talk.unsure, *(talk.off_ground_answer(k, 0) for k in talk.kinds.values())}
+def test_the_guide_says_that_it_did_not_understand(guide: Guide, question: str) -> None:
+    answer = guide.converse([question])[0]
+    assert "not sure that I understood" in answer or "small demonstration model" in answer
 
 
 def test_the_examples_of_the_guide_are_answered_from_its_corpus(guide: Guide, talk: Talk) -> None:
