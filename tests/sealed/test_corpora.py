@@ -18,6 +18,7 @@ from training.talk_corpus import (
     StatementFile,
     Talk,
     Together,
+    Togethers,
     Topic,
 )
 from training.talk_patterns import Choice, parse
@@ -34,6 +35,10 @@ FACT = Fact(
 )
 
 
+def together(tell: str) -> Together:
+    return Together(acknowledge="an answer", tell=tell)
+
+
 def talk(**patterns: Choice) -> Talk:
     """Return a corpus with one entry of each kind; whatever the guide says is "an answer"."""
     follow = FollowUp(ask="where do I put it", answer="an answer")
@@ -42,7 +47,7 @@ def talk(**patterns: Choice) -> Talk:
             "key": Topic(id="key", answers=("an answer",), ask="get a key\na key?", more="an answer", follow=(follow,))
         },
         facts={"name": FACT},
-        together=(Together(acknowledge="an answer", tell="I'm {name} from {home}"),),
+        together=Togethers(named=together("I'm {name} from {home}"), two=together("two"), three=together("three")),
         statements=StatementFile(
             acknowledge="an answer",
             answer="an answer",
@@ -60,6 +65,8 @@ def talk(**patterns: Choice) -> Talk:
         kept_names=(),
         patterns={name: (choice,) for name, choice in patterns.items()},
         unsure="an answer",
+        synonyms={},
+        around={},
     )
 
 
@@ -68,7 +75,7 @@ def test_all_that_people_may_say_to_the_guide_is_gathered_and_nothing_that_it_an
         [
             *("get a key", "a key?", "where do I put it", "what is 1 + 1", "the other key"),
             *("go on", "more", "no, {value}", "hi, {name} here", "bye"),
-            *("I'm {value}", "call me {value}", "who am I", "I'm {name} from {home}"),
+            *("I'm {value}", "call me {value}", "who am I", "I'm {name} from {home}", "two", "three"),
             *("my {word} broke", "what broke", "what of {word}?"),
         ]
     )
@@ -98,6 +105,7 @@ def phrases(tmp_path: Path) -> Phrases:
         "fillings/a.txt": ["[town: in]", *(" | ".join([f"Town{nth}"] * len(LANGUAGES)) for nth in range(200))],
         "held_out/frames.txt": [" | ".join(f"leave [town] {code}" for code in LANGUAGES)],
         "held_out/fillings.txt": ["Town0"],
+        "spellings.txt": ["email | e-mail"],
     }.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
