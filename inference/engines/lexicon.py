@@ -189,7 +189,7 @@ class Lexicon(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     def _is_before_verb(self, rest: str, language: str) -> bool:
         """Say whether what follows a name that opens a sentence follows here: "Vuk likes", not "Freeze the"."""
         after = _WORD.match(rest.removeprefix(" "))
-        return bool(after) and after[0].casefold() in self.after_names.get(language, ())
+        return after is not None and after[0].casefold() in self.after_names.get(language, ())
 
 
 def _joined(spans: Iterable[_Span], text: str) -> Iterator[_Span]:
