@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from training.check_guide import forbidden_words, read_checks
-from training.talk_corpus import CORPUS, Talk, lines, read_talk
+from training.talk_corpus import CORPUS, Talk, bare, lines, read_talk
 from training.talk_dialogue import SLOT
 
 ROOT = Path(__file__).parents[2]
@@ -23,11 +23,6 @@ MOST_CHARACTERS, MOST_SENTENCES, MOST_TOKENS = 240, 3, 100
 @pytest.fixture(scope="module")
 def talk() -> Talk:
     return read_talk()
-
-
-def normalised(text: str) -> str:
-    """Return the words of `text` alone; a text without words, such as `:-)`, as it stands."""
-    return " ".join(re.findall(r"\w+", text.casefold())) or text.casefold()
 
 
 def words_in_order(first: list[str], second: list[str]) -> int:
@@ -42,7 +37,7 @@ def words_in_order(first: list[str], second: list[str]) -> int:
 
 def near_copies(asked: str) -> list[tuple[str, str]]:
     """Return the pairs of phrasings that share more than MOST_SHARED of the words of the longer one, in order."""
-    split = [(line, normalised(line).split()) for line in lines(asked)]
+    split = [(line, bare(line).split()) for line in lines(asked)]
     return [
         (one, other)
         for (one, a), (other, b) in itertools.combinations(split, 2)
@@ -71,7 +66,7 @@ def test_the_counts_in_the_readme_are_true_within_a_tenth(talk: Talk) -> None:
 
 
 def test_each_topic_has_forty_phrasings_that_differ_in_more_than_case_and_marks(talk: Talk) -> None:
-    counts = {topic.id: len({normalised(line) for line in lines(topic.ask)}) for topic in talk.topics.values()}
+    counts = {topic.id: len({bare(line) for line in lines(topic.ask)}) for topic in talk.topics.values()}
     assert {name: count for name, count in counts.items() if count < 40} == {}
 
 
@@ -91,38 +86,38 @@ def test_no_phrasing_leads_to_two_answers(talk: Talk) -> None:
     asked += [(f"fact {fact.id}", fact.ask) for fact in talk.facts.values()] + [("more", talk.more.more)]
     asked += [(statement.ask, statement.ask) for statement in talk.statements.statement]
     for name, line in ((name, line) for name, ask in asked for line in lines(ask)):
-        assert owners.setdefault(normalised(line), name) == name, line
+        assert owners.setdefault(bare(line), name) == name, line
 
 
 def test_no_fact_is_told_or_asked_for_twice_in_the_same_words(talk: Talk) -> None:
     for fact in talk.facts.values():
         for text in (fact.ask, fact.tell):
-            assert len({normalised(line) for line in lines(text)}) == len(lines(text)) >= 12, fact.id
+            assert len({bare(line) for line in lines(text)}) == len(lines(text)) >= 12, fact.id
 
 
 def test_a_follow_up_is_no_question_of_another_topic(talk: Talk) -> None:
-    owners = {normalised(line): topic.id for topic in talk.topics.values() for line in lines(topic.ask)}
+    owners = {bare(line): topic.id for topic in talk.topics.values() for line in lines(topic.ask)}
     for topic in talk.topics.values():
         for follow in topic.follow:
             for line in lines(follow.ask):
-                assert owners.get(normalised(line), follow.see or None) == (follow.see or None), line
+                assert owners.get(bare(line), follow.see or None) == (follow.see or None), line
 
 
 def test_a_topic_has_no_two_follow_ups_in_the_same_words(talk: Talk) -> None:
     for topic in talk.topics.values():
-        asked = [normalised(line) for follow in topic.follow for line in lines(follow.ask)]
-        asked += [normalised(line) for one in talk.topic_corrections if one.said == topic.id for line in lines(one.ask)]
+        asked = [bare(line) for follow in topic.follow for line in lines(follow.ask)]
+        asked += [bare(line) for one in talk.topic_corrections if one.said == topic.id for line in lines(one.ask)]
         assert len(set(asked)) == len(asked), topic.id
 
 
 def test_no_two_titles_begin_with_the_same_word(talk: Talk) -> None:
-    first = Counter(normalised(topic.title).split()[0] for topic in talk.topics.values() if topic.title)
+    first = Counter(bare(topic.title).split()[0] for topic in talk.topics.values() if topic.title)
     assert first
     assert [word for word, count in first.items() if count > 1] == []
 
 
 def test_a_thousand_things_are_off_its_ground(talk: Talk) -> None:
-    asked = [normalised(line) for kind in talk.kinds.values() for line in lines(kind.ask)]
+    asked = [bare(line) for kind in talk.kinds.values() for line in lines(kind.ask)]
     assert len(talk.kinds) >= 20
     assert len(set(asked)) == len(asked) >= 1_200
 
@@ -162,8 +157,8 @@ def test_a_statement_is_told_with_the_same_slots_however_it_is_told(talk: Talk) 
 
 
 def test_no_question_for_a_statement_fits_two_of_them(talk: Talk) -> None:
-    asked = [normalised(line) for statement in talk.statements.statement for line in lines(statement.ask)]
-    told = [normalised(line) for statement in talk.statements.statement for line in lines(statement.tell)]
+    asked = [bare(line) for statement in talk.statements.statement for line in lines(statement.ask)]
+    told = [bare(line) for statement in talk.statements.statement for line in lines(statement.tell)]
     assert len(talk.statements.statement) >= 300
     assert len(set(asked)) == len(asked)
     assert len(set(told)) == len(told)
@@ -195,8 +190,8 @@ def test_names_kept_for_testing_share_no_word_with_those_of_training(talk: Talk)
 
 def test_questions_of_the_checks_stand_nowhere_in_the_corpus(talk: Talk) -> None:
     entries = (*talk.topics.values(), *talk.kinds.values(), *talk.facts.values())
-    trained = {normalised(line) for entry in entries for line in lines(entry.ask)}
-    asked = {normalised(question) for questions in read_checks().questions.values() for question in questions}
+    trained = {bare(line) for entry in entries for line in lines(entry.ask)}
+    asked = {bare(question) for questions in read_checks().questions.values() for question in questions}
     assert asked & trained == set()
     assert forbidden_words()
 
