@@ -30,20 +30,20 @@ from training.talk_dialogue import SLOT, Turn, recalling
 from training.talk_holdout import split
 
 SEED = 20261122
-STEPS = 12_000  # 57 minutes of two quiet cores
+STEPS = 10_000  # 59 minutes of two slow cores
 CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
 MATRIX_RATE, EMBEDDING_RATE = 3e-3, 2e-2  # most words are seldom seen: at the matrices' rate they are learnt late
-INTRODUCTION_STEPS = 620  # the first steps show facts only: otherwise copying is learnt late, or not at all
-INTRODUCTIONS = 0.15  # this part of the later conversations, too
+INTRODUCTION_STEPS = 520  # the first steps show facts only: otherwise copying is learnt late, or not at all
+INTRODUCTIONS = 0.08  # this part of the later conversations, too
 WHOLE = 0.1  # this part of the conversations has every answer to its end, as those that people see have
-CUT = 0.9  # in the others, this part of the answers that are always the same breaks off, as one that was stopped does
-KEPT_TOKENS = (2, 7)  # of an answer that breaks off: what it is about is chosen there
+CUT = 0.95  # in the others, this part of the answers that are always the same breaks off, as one that was stopped does
+KEPT_TOKENS = (2, 4)  # of an answer that breaks off: what it is about is chosen there
 DOUBT = 0.33  # the part of "I" in the first token of a topic's answer
 CHOICE_WEIGHT = 4.0  # of an answer's first two tokens in the loss
-LENGTHS = 16  # lengths are padded to its multiples, learnt tokens to LEARNT's: each new shape costs time and memory
+LENGTHS = 8  # lengths are padded to its multiples, learnt tokens to LEARNT's: each new shape costs time and memory
 LEARNT = 128
-POOL = 512  # conversations that are sorted by length before batches are cut, so that little is padded
+POOL = 2048  # conversations that are sorted by length before batches are cut, so that little is padded
 
 DESCRIPTION = Description(
     name="aister-guide",
