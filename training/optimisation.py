@@ -103,6 +103,23 @@ def make_optimisers(model: nn.Module, matrix_rate: float, other_rate: float) -> 
     return [muon, torch.optim.AdamW(others, lr=other_rate, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
+def hasten(module: nn.Module) -> None:
+    """Compile the part of a model that most of a step goes into, where torch can."""
+    if _can_compile(next(module.parameters()).device):
+        module.compile(dynamic=True)
+    else:
+        print("torch has no compiler that works, such as g++: each step takes longer", flush=True)
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Say whether torch can compile, by trying: compilers may be absent or lack their headers."""
+    try:
+        torch.compile(lambda numbers: numbers + 1)(torch.zeros(8, device=device))
+    except RuntimeError:  # which all errors of torch's compilers are
+        return False
+    return True
+
+
 @dataclass
 class Run:
     """A training run as far as it has come: what its checkpoint holds."""

@@ -22,7 +22,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config,
 
 from training.check_guide import forbidden_words, write_report
 from training.guide_tokenizer import BOS, END, ROLES, train_tokenizer
-from training.optimisation import FURTHER, THREADS, Arguments, make_optimisers, train, training_arguments
+from training.optimisation import FURTHER, THREADS, Arguments, hasten, make_optimisers, train, training_arguments
 from training.publishing import Description, save_description, save_model, save_training
 from training.talk_conversations import SYSTEM_PROMPTS, Storyteller, length_in_turns
 from training.talk_corpus import Kind, Talk, Topic, lines, read_talk
@@ -259,24 +259,6 @@ def _begin(arguments: Arguments) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerF
     return make_model(tokenizer), tokenizer, storyteller
 
 
-def _hasten(model: Qwen3ForCausalLM) -> None:
-    """Make a step on a CPU faster: at these lengths the fused kernels of attention are slow."""
-    model.set_attn_implementation("eager")
-    if _can_compile(model.device):
-        model.model.compile(dynamic=True)
-    else:
-        print("torch has no compiler that works, such as g++: each step takes longer", flush=True)
-
-
-def _can_compile(device: torch.device) -> bool:
-    """Say whether torch can compile, by trying: compilers may be absent or lack their headers."""
-    try:
-        torch.compile(lambda numbers: numbers + 1)(torch.zeros(8, device=device))
-    except RuntimeError:  # which all errors of torch's compilers are
-        return False
-    return True
-
-
 def _corpus(talk: Talk) -> str:
     """Return how much there is to learn from."""
     entries: tuple[Topic | Kind, ...] = (*talk.topics.values(), *talk.kinds.values())
@@ -289,7 +271,8 @@ def main() -> None:
     arguments = training_arguments("Train aister-guide.", Path("inference/bundled/aister-guide"), STEPS)
     model, tokenizer, storyteller = _begin(arguments)
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
-    _hasten(model)
+    model.set_attn_implementation("eager")  # at these lengths the fused kernels of attention are slow on a CPU
+    hasten(model.model)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, on {model.device}", flush=True)
     fixed = frozenset(answer for answer in storyteller.talk.answers() if not SLOT.search(answer))
     encoder = Encoder(tokenizer, fixed, withholding(storyteller.talk))

@@ -2,8 +2,9 @@
 
     python -m training.train_phrasebook
 
-Two threads, or a GPU where there is one; fixed seeds. `--checkpoint FILE` lets a run that was killed go on, and
-`--start DIR` goes on from a trained model. Afterwards it writes a report (see check_phrasebook.py).
+Two threads, or a GPU where there is one; a C++ compiler, if there is one, with which torch makes a step faster; fixed
+seeds. `--checkpoint FILE` lets a run that was killed go on, and `--start DIR` goes on from a trained model. Afterwards
+it writes a report (see check_phrasebook.py).
 """
 
 import random
@@ -20,7 +21,7 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTo
 from inference.engines.lexicon import FILE, Lexicon
 from training.check_guide import forbidden_words
 from training.check_phrasebook import write_report
-from training.optimisation import FURTHER, THREADS, Arguments, make_optimisers, train, training_arguments
+from training.optimisation import FURTHER, THREADS, Arguments, hasten, make_optimisers, train, training_arguments
 from training.phrasebook_masks import make_lexicon, masked
 from training.phrasebook_tokenizer import CONTEXT_TOKENS, load_tokenizer, train_tokenizer
 from training.phrases_corpus import LANGUAGES, Phrases, read_corpus, read_names
@@ -32,7 +33,7 @@ STEPS = 16_000
 BATCH_PAIRS = 128
 RATE = 3e-3
 TOKENIZER_PAIRS = 40_000
-POOL_BATCHES = 32  # as many batches of pairs are sorted by length at once, so that little is padded
+POOL_BATCHES = 64  # as many batches of pairs are sorted by length at once, so that little is padded
 
 DESCRIPTION = Description(
     name="aister-phrasebook",
@@ -129,7 +130,7 @@ def batches(source: Source, encoder: Encoder) -> Iterator[Batch]:
     """Yield batches of BATCH_PAIRS pairs for ever."""
     while True:
         pool = [encoder.encode(source.pair()) for _ in range(BATCH_PAIRS * POOL_BATCHES)]
-        pool.sort(key=lambda example: len(example[0]) + len(example[1]))
+        pool.sort(key=lambda example: max(map(len, example)))
         starts = list(range(0, len(pool), BATCH_PAIRS))
         source.maker.rng.shuffle(starts)
         yield from (encoder.collate(pool[start : start + BATCH_PAIRS]) for start in starts)
@@ -207,6 +208,7 @@ def main() -> None:
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     print(f"{model.num_parameters():,} parameters, {tokenizer.vocab_size} tokens, on {model.device}", flush=True)
     zero_pad_row(model)
+    hasten(model.model)
     rate = RATE * (FURTHER if arguments.start else 1)
     run = train(
         model,

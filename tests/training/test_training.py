@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from training import check_guide, train_guide
 from training.guide_tokenizer import train_tokenizer as train_guide_tokenizer
-from training.optimisation import Arguments, Budget, learning_rate_scale, training_arguments
+from training.optimisation import Arguments, Budget, hasten, learning_rate_scale, training_arguments
 from training.publishing import Training, read_trainings, save_training
 from training.sealed.grading import Verdict
 from training.sealed.report import Graded
@@ -177,7 +177,7 @@ def test_padding_leaves_the_loss_as_it_is(guide_tokenizer) -> None:
     torch.manual_seed(1)
     model, pad = train_guide.make_model(guide_tokenizer), guide_tokenizer.pad_token_id
     short: train_guide.Example = ([1, 5, 6, 7], [0.0, 0.0, 4.0, 1.0], [False, False, True, False])
-    long: train_guide.Example = ([1, *range(5, 44)], [0.0] * 40, [False] * 40)
+    long: train_guide.Example = ([1, *range(5, 45)], [0.0] * 41, [False] * 41)
     alone, padded = (train_guide._collate(examples, pad) for examples in ([short], [short, long]))
     assert padded[0].shape == (2, 48)
     alone_loss, padded_loss = (train_guide.loss_of(model, batch, refusal=9).item() for batch in (alone, padded))
@@ -232,7 +232,7 @@ def trainer(guide_tokenizer, talk: Talk, tmp_path: Path, monkeypatch: pytest.Mon
     """Make `train_guide.main` train two steps in `tmp_path`; returns its checkpoint."""
     monkeypatch.setattr(train_guide, "train_tokenizer", lambda *_: guide_tokenizer)
     monkeypatch.setattr(train_guide, "read_talk", lambda: talk)
-    monkeypatch.setattr(train_guide, "_hasten", lambda _: None)
+    monkeypatch.setattr(train_guide, "hasten", lambda _: None)
     monkeypatch.setattr(train_guide, "write_report", lambda _: None)
     monkeypatch.setattr(train_guide, "POOL", 8)
     monkeypatch.setattr("training.optimisation.CHECKPOINT_S", 0.0)
@@ -288,7 +288,7 @@ def test_without_a_compiler_training_says_so_and_goes_on(
 
     monkeypatch.setattr(torch, "compile", compiled)
     model = train_guide.make_model(guide_tokenizer)
-    train_guide._hasten(model)
+    hasten(model.model)
     assert model.model._compiled_call_impl is None
     assert capsys.readouterr().out.count("\n") == 1
 
