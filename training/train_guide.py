@@ -30,10 +30,10 @@ from training.talk_dialogue import SLOT, Turn, recalling
 from training.talk_holdout import split
 
 SEED = 20261122
-STEPS = 10_000  # 59 minutes of two slow cores
+STEPS = 10_000
 CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
-MATRIX_RATE, EMBEDDING_RATE = 3e-3, 2e-2  # most words are seldom seen: at the matrices' rate they are learnt late
+MATRIX_RATE, OTHER_RATE = 3e-3, 2e-2  # the others are embeddings, mostly: at the matrices' rate they are learnt late
 INTRODUCTION_STEPS = 520  # the first steps show facts only: otherwise copying is learnt late, or not at all
 INTRODUCTIONS = 0.08  # this part of the later conversations, too
 WHOLE = 0.1  # this part of the conversations has every answer to its end, as those that people see have
@@ -281,7 +281,7 @@ def main() -> None:
     part = FURTHER if arguments.start else 1
     run = train(
         model,
-        make_optimisers(model, matrix_rate=part * MATRIX_RATE, other_rate=part * EMBEDDING_RATE),
+        make_optimisers(model, matrix_rate=part * MATRIX_RATE, other_rate=part * OTHER_RATE),
         batches(storyteller, encoder, tokenizer.pad_token_id, introduction_steps),
         lambda batch: loss_of(model, batch, refusal),
         budget=arguments.budget,

@@ -29,7 +29,7 @@ from training.phrases_pairs import Pair, PairMaker
 from training.publishing import Description, save_description, save_model, save_training
 
 SEED = 20261122
-STEPS = 16_000
+STEPS = 15_000
 BATCH_PAIRS = 128
 RATE = 3e-3
 TOKENIZER_PAIRS = 40_000

@@ -6,6 +6,7 @@ are not to see the sets.
 
 import re
 from collections import Counter
+from collections.abc import Hashable, Iterable
 from itertools import permutations
 from pathlib import Path
 
@@ -24,6 +25,12 @@ ALL_EXPECTATIONS: list[Expectation] = [
     *GUIDE.question,
     *(turn for conversation in GUIDE.conversation for turn in conversation.turn),
 ]
+
+
+def repeated(named: Iterable[tuple[str, Hashable]]) -> list[str]:
+    """Return the ids of what stands there a second time."""
+    first: dict[Hashable, str] = {}
+    return [name for name, what in named if first.setdefault(what, name) != name]
 
 
 def test_there_are_enough_questions_of_each_ground() -> None:
@@ -54,8 +61,7 @@ def test_no_id_is_used_twice() -> None:
 
 
 def test_no_question_is_asked_twice() -> None:
-    first = {normalise(each.text).casefold(): each.id for each in reversed(GUIDE.question)}
-    again = [each.id for each in GUIDE.question if first[normalise(each.text).casefold()] != each.id]
+    again = repeated((each.id, normalise(each.text).casefold()) for each in GUIDE.question)
     assert again == []
 
 
@@ -93,9 +99,7 @@ def test_phrases_go_in_all_directions() -> None:
 
 
 def test_no_text_stands_twice_in_one_direction() -> None:
-    asked = [(phrase.source, phrase.target, normalise(phrase.text).casefold()) for phrase in PHRASES]
-    first = {text: phrase.id for text, phrase in reversed(list(zip(asked, PHRASES, strict=True)))}
-    again = [phrase.id for text, phrase in zip(asked, PHRASES, strict=True) if first[text] != phrase.id]
+    again = repeated((each.id, (each.source, each.target, normalise(each.text).casefold())) for each in PHRASES)
     assert again == []
 
 

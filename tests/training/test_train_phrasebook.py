@@ -48,12 +48,11 @@ def test_training_the_phrasebook_lowers_its_loss_and_keeps_the_pad_row_at_zero(s
     assert not model.get_input_embeddings().weight[pad].any()
 
 
-def test_little_of_a_batch_is_padding(source: Source, tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_phrasebook, "BATCH_PAIRS", 16)
+def test_little_of_a_batch_is_padding(source: Source, tokenizer) -> None:
     made = train_phrasebook.batches(source, Encoder(tokenizer))
     sides = [side for _ in range(train_phrasebook.POOL_BATCHES) for side in next(made)]
     learnt = sum(int((side != tokenizer.pad_token_id).sum()) for side in sides)
-    assert learnt > 0.75 * sum(side.numel() for side in sides)
+    assert learnt > 0.85 * sum(side.numel() for side in sides)
 
 
 def test_the_phrasebook_reads_without_capitals_and_writes_with_them(tokenizer) -> None:
