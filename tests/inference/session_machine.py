@@ -56,11 +56,11 @@ class Client(Generic[M]):
         self.key = ApiKey(name=name)
         self.secret = self.key.make_secret()
         self.key.save()
-        self.model = self.make_model()
         self.ids = 0
         self.seen: list[Request] = []
         self.left_open: list[Request] = []
         self.uncertain = 0
+        self.model = self.make_model()
 
     def make_model(self) -> M:
         """Return the model of a new session."""
@@ -154,9 +154,9 @@ class Client(Generic[M]):
 
     @property
     def open_elsewhere(self) -> int:
-        """How many requests may be open beside those of this session."""
-        open_now = sum(len(client.model.open) for client in self.clients) - len(self.model.open)
-        return open_now + sum(len(client.left_open) for client in self.clients)
+        """How many requests of other keys may be open."""
+        others = [client for client in self.clients if client is not self]
+        return sum(len(client.model.open) + len(client.left_open) for client in others)
 
 
 C = TypeVar("C", bound=Client[Any])

@@ -43,7 +43,7 @@ R = TypeVar("R", bound=Request)
 
 class SessionModel(Generic[R]):
     """One session. `may_fail` is true while a step of the language model is to fail; `others` says how many requests
-    of other sessions may have been open at once since this one asked.
+    of other keys may have been open at once since this one asked.
     """
 
     defaults: ClassVar[Event]

@@ -71,7 +71,7 @@ class TranslationClient(Client[TranslationModel]):
     said: Said
 
     def make_model(self) -> TranslationModel:
-        return TranslationModel(self.said, QUEUE_CAPACITY)
+        return TranslationModel(self.said, QUEUE_CAPACITY, len(self.left_open))
 
     def fields(self, kind: str, about: Any) -> Event:
         """Return the fields of an event."""
@@ -150,3 +150,18 @@ def test_a_step_that_fails_ends_the_requests_in_it_and_no_other(rig: Rig) -> Non
     machine.teardown()
     assert statuses(machine.clients[0]) == ["failed"]
     assert statuses(machine.clients[1]) == ["failed", "completed"]
+
+
+def test_what_a_client_left_open_counts_against_its_share_when_it_comes_back(rig: Rig) -> None:
+    machine = TranslationMachine()
+    machine.begin(is_held=True)
+    machine.translate_at_once(0, "Good morning", times=1)
+    machine.do(until(lambda: not rig.model.engine.is_idle))
+    machine.translate_at_once(0, "Good morning", times=6)
+    machine.do(until(lambda: len(rig.model.scheduler.tickets) == 7))
+    machine.come_back(0)
+    machine.translate_at_once(0, "Good morning", times=1)
+    machine.do(machine.clients[0].hear())
+    assert not machine.clients[0].model.open
+    machine.go_on(steps=None)
+    machine.teardown()

@@ -28,20 +28,23 @@ class TranslationRequest(Request):
 
 
 class TranslationModel(SessionModel[TranslationRequest]):
-    """One translation session. `room` is how many requests fit in the queue, `said` what all sessions were told."""
+    """One translation session. `room` is how many requests fit in the queue, `said` what all sessions were told, and
+    `left` how many requests the key's earlier sessions left open: they go on.
+    """
 
     defaults: ClassVar[Event] = {"source": None, "target": None}
 
-    def __init__(self, said: Said, room: int) -> None:
+    def __init__(self, said: Said, room: int, left: int) -> None:
         super().__init__()
         self.said = said
         self.room = room
+        self.left = left
 
     # -- events -------------------------------------------------------------------------------------------------------
 
     def refusals(self, request: TranslationRequest) -> set[Fault]:
         """A queue that may be full refuses too, or may hold as many of this key as one may have."""
-        own = len(self.open) - 1 + len(self.pending)
+        own = self.left + len(self.open) - 1 + len(self.pending)
         is_full = own + self.others >= self.room or own >= self.room - self.room // 4
         return request.faults | ({("overloaded", None)} if is_full else set())
 
