@@ -30,7 +30,8 @@ from training.talk_dialogue import SLOT, Turn, recalling
 from training.talk_holdout import split
 
 SEED = 20261122
-STEPS = 10_000
+STEPS = 15_600
+RESTARTS = (0.64, 0.73, 0.82, 0.91)  # where the further parts of a run begin
 CONTEXT_TOKENS = 2048
 BATCH_TOKENS = 4096
 MATRIX_RATE, OTHER_RATE = 3e-3, 2e-2  # the others are embeddings, mostly: at the matrices' rate they are learnt late
@@ -285,6 +286,7 @@ def main() -> None:
         batches(storyteller, encoder, tokenizer.pad_token_id, introduction_steps),
         lambda batch: loss_of(model, batch, refusal),
         budget=arguments.budget,
+        restarts=RESTARTS,
         checkpoint=arguments.checkpoint,
     )
     facts = run.facts(SEED, _corpus(storyteller.talk), further=bool(arguments.start))

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from training import check_guide, train_guide
 from training.guide_tokenizer import train_tokenizer as train_guide_tokenizer
-from training.optimisation import Arguments, Budget, hasten, learning_rate_scale, training_arguments
+from training.optimisation import Arguments, Budget, hasten, learning_rate_scale, train, training_arguments
 from training.publishing import Training, read_trainings, save_training
 from training.sealed.grading import Verdict
 from training.sealed.report import Graded
@@ -340,3 +340,23 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
     assert scales[1:3] == [1.0, 1.0]
     assert scales[3] == pytest.approx(0.5)
     assert scales[4] == 0.0
+
+
+def test_the_learning_rate_of_further_parts_does_the_same_at_half_the_height() -> None:
+    scales = [learning_rate_scale(progress, (0.6, 0.8)) for progress in (0.0, 0.24, 0.42, 0.6, 0.68, 0.74, 0.94, 1.0)]
+    assert scales == pytest.approx([0.01, 1.0, 0.5, 0.005, 0.5, 0.25, 0.25, 0.0])
+
+
+def test_a_run_of_several_parts_ends_with_the_mean_of_all() -> None:
+    model, seen = torch.nn.Linear(1, 1, bias=False), list[float]()
+    train(
+        model,
+        [torch.optim.SGD(model.parameters(), lr=1.0)],
+        itertools.repeat(None),
+        lambda _batch: model.weight.sum(),
+        budget=Budget(minutes=math.inf, steps=10),
+        restarts=(0.4, 0.7),
+        after_step=lambda: seen.append(model.weight.item()),
+    )
+    assert len(set(seen)) >= 9
+    assert model.weight.item() == pytest.approx((seen[3] + seen[6] + seen[9]) / 3)
