@@ -14,7 +14,8 @@ from training.talk_rephrasing import Rephrasing
 
 FOLLOWED = 0.3  # this part of the answers about a topic is followed by a question that needs it
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
-FROM_PATTERNS = 0.5  # this part of the questions is made from patterns, the others are phrasings, said in other words
+PLAINEST = 0.05  # this part of the questions is the first phrasing of a topic or kind: what most people type
+FROM_PATTERNS = 0.5  # of the others, this part is made from patterns; the rest are phrasings, said in other words
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
     "You are aister-guide.",
@@ -90,7 +91,8 @@ class Storyteller:
     def _question(self, about: Topic | Kind) -> str:
         """Return a question as somebody may type it; none that is held out."""
         while True:
-            text = self._typed(self._own(about))
+            is_plain = self.rng.random() < PLAINEST
+            text = self._typed(lines(about.ask)[0] if is_plain else self._own(about))
             if bare(text) not in self.held_out:
                 return text
 

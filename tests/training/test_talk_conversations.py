@@ -183,6 +183,18 @@ def test_no_conversation_has_a_phrasing_kept_out_of_training(talk: Talk) -> None
     assert asked[1] & held_out.texts() == set()
 
 
+def test_the_plainest_phrasing_is_asked_most(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk_conversations, "as_typed", lambda text, _: text)
+    monkeypatch.setattr(talk_conversations, "PLAINEST", 0.1)
+    storyteller, topic = Storyteller(talk, random.Random(5)), talk.topics["what-is-aister"]
+    monkeypatch.setattr(storyteller.rephrasing, "surrounded", lambda text: text)
+    asked = Counter(storyteller._question(topic) for _ in range(2000))
+    (plainest, times), (_, next_times) = asked.most_common(2)
+    assert plainest == "What is Aister?"
+    assert times > 100
+    assert times > 3 * next_times
+
+
 def test_texts_of_mere_marks_are_asked_as_they_are_written(talk: Talk) -> None:
     unclear = talk.topics["unclear-answer"]
     marks = {line for line in lines(unclear.ask) if not re.search(r"\w", line)}
