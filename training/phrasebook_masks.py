@@ -14,7 +14,7 @@ from training.phrases_pairs import Pair
 
 MARKS = "".join(map(chr, range(0xE000, 0xE008)))
 NUMBER_MARKS = "".join(map(chr, range(0xE010, 0xE016)))
-UNSURE_BELOW = 0.5  # of what has less than an even chance, 94% is wrong in frames never seen
+UNSURE_BELOW = 0.7  # so that of frames never seen six in ten that are wrong get a warning, of phrases one in fifty
 ANY_MARKS = 0.3  # so often other marks than the first ones, which are all that short sentences need
 _AFTER_NAME = re.compile(r"\[name\] ([^\W\d_]+)\b(?! \[name2\])")
 # After these a German word with a capital is a noun.
