@@ -200,7 +200,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: not self.is_over and len(self.asked) > 4)
     def stop(self) -> None:
-        waiting = self.open()
+        waiting = [asked for asked in self.open() if asked.deadline_s > self.now_s]  # the others may hear so
         self.is_over = True
         self.door.open()
         self.scheduler.stop()
@@ -334,3 +334,14 @@ def test_whatever_happens_to_a_scheduler_its_promises_hold() -> None:
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+
+
+def test_what_has_waited_too_long_is_told_so_by_a_scheduler_that_stops() -> None:
+    machine = SchedulerMachine()
+    machine.submit("a", 5, goes_ahead=False, trouble="")
+    machine.submit_many("c", 5)
+    machine.let_time_pass(PATIENCE)
+    machine.step()  # drops them before its next step, and tells them after it
+    machine.stop()
+    machine.teardown()
+    assert "overloaded" in {asked.failure for asked in machine.asked}
