@@ -38,6 +38,7 @@ class Pace:
         self.changed = threading.Condition()
         self.steps: int | None = None
         self.is_broken = False
+        self.is_waiting = False  # the engine, at a step that it may not make yet
 
     def allow(self, steps: int | None) -> None:
         """Set how many steps may be made from now on."""
@@ -48,7 +49,9 @@ class Pace:
     def wait(self) -> None:
         """Return when one more step may be made; raise BrokenStepError when that one is to fail."""
         with self.changed:
+            self.is_waiting = True
             self.changed.wait_for(lambda: self.steps != 0)
+            self.is_waiting = False
             if self.steps is not None:
                 self.steps -= 1
             is_broken, self.is_broken = self.is_broken, False
