@@ -2,9 +2,9 @@
 
 THREADS, and the GPU when the model is on it; the caller sets them and seeds torch. The learning rate rises for 3% of
 the budget, stays, and falls over its last 60%. A run may have further parts, in each of which the rate does the same at
-half its height: the weights are then the mean of those at the ends of all parts, which generalises better than any of
-them (Izmailov et al. 2018, arXiv:1803.05407). With a checkpoint file, a run that was killed goes on where it was, but
-with other batches than it has had. Nothing is written to the output before the end: until then its tokenizer lies
+half its height: the weights are then the mean of those at the ends of all parts, which is to generalise better than one
+of them (Izmailov et al. 2018, arXiv:1803.05407). With a checkpoint file, a run that was killed goes on where it was,
+but with other batches than it has had. Nothing is written to the output before the end: until then its tokenizer lies
 beside the checkpoint.
 """
 
@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -141,12 +141,15 @@ class Run:
 
     def save(self, file: Path) -> None:
         """Write the checkpoint, whole or not at all."""
-        state: dict[str, Any] = {
+        state = {
             "model": self.model.state_dict(),
             "optimisers": [each.state_dict() for each in self.optimisers],
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "parts": self.parts,
+            "mean": self.mean,
         }
         aside = file.with_suffix(".part")
-        state |= {"step": self.step, "elapsed_s": self.elapsed_s, "parts": self.parts, "mean": self.mean}
         torch.save(state, aside)
         aside.replace(file)
 

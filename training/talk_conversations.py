@@ -14,7 +14,7 @@ from training.talk_rephrasing import Rephrasing
 
 FOLLOWED = 0.3  # this part of the answers about a topic is followed by a question that needs it
 SCRIPTED = 0.06  # this part of the conversations is played from conversations.toml
-PLAINEST = 0.05  # this part of the questions is the first phrasing of a topic or kind: what most people type
+PLAINEST = 0.05  # this part of the questions is the first phrasing of a topic or kind, the plainest
 FROM_PATTERNS = 0.5  # of the others, this part is made from patterns; the rest are phrasings, said in other words
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
